@@ -1,0 +1,205 @@
+"""Settings and profiles: TOML, environment and flags, read once into one frozen `Settings`.
+
+Later wins: the defaults here, then the TOML file, then `LIMNER_*` variables, then flags. A profile
+names the models that play each role; `--model` takes a profile, a local folder or a hub id.
+HF_HOME and HF_HUB_OFFLINE are honoured by huggingface_hub itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from limner.types import BadInput, ModelUnavailable
+
+PREFIX = "LIMNER_"
+_PROFILES = Path(__file__).parent / "profiles"
+_WEIGHTS = Path(__file__).parent / "world" / "weights"
+Given = tuple[object, str]  # a value and where it came from, for messages
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def _size(value: object) -> object:
+    """Take "512x384" apart; anything else is left to pydantic."""
+    match = re.fullmatch(r"(\d+)x(\d+)", value) if isinstance(value, str) else None
+    if isinstance(value, str) and match is None:
+        raise ValueError("should be WIDTHxHEIGHT in pixels, such as 512x384")
+    return (match[1], match[2]) if match else value
+
+
+def _auto(value: object) -> object:
+    return None if value == "auto" else value
+
+
+Side = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_size)]
+Steps = Annotated[int, Field(ge=1, le=1000)]
+Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Threshold = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Settings(_Frozen):
+    """Everything that can be set. Each field is a TOML key, a `LIMNER_*` variable and mostly a flag.
+
+    `None` means «decide for me»: by the profile, then by the model, then by the machine.
+    """
+
+    model: str = "embedded"
+    scorer: str | None = None
+    llm: str = "rules"
+    count: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    rounds: Annotated[int, Field(ge=1, le=100)] = 4
+    threshold: Annotated[Threshold | None, BeforeValidator(_auto)] = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
+    size: Size | None = None
+    baseline: bool = False
+    metadata: bool = True
+    out: Path | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=1)] = 1
+    cache: Path = Field(default_factory=lambda: platformdirs.user_cache_path("limner"))
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+
+
+class TextToImageRole(_Frozen):
+    """Which model draws, and what it is asked for when nobody says otherwise."""
+
+    source: str
+    steps: Steps | None = None
+    guidance: Guidance | None = None
+    size: Size | None = None
+
+
+class ScorerRole(_Frozen):
+    """Which model scores; without a `threshold` the scorer's own calibration decides."""
+
+    source: str
+    threshold: Threshold | None = None
+
+
+class Profile(_Frozen):
+    """The models of each role under one name."""
+
+    name: str
+    description: str = ""
+    text_to_image: TextToImageRole
+    scorer: ScorerRole
+
+
+def load_settings(
+    flags: Mapping[str, object] | None = None,
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Merge file, environment and flags (flags of value None were not given) into one Settings.
+
+    `file` is LIMNER_CONFIG or the user's `limner/config.toml` unless named; only a named one must exist.
+    Raises BadInput that names the key, where it came from and what would do.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    named = file or (Path(variables["LIMNER_CONFIG"]) if variables.get("LIMNER_CONFIG") else None)
+    path = named or platformdirs.user_config_path("limner") / "config.toml"
+    given = _from_file(path) if named or path.is_file() else {}
+    given |= _from_environment(variables)
+    given |= {key: (value, "--" + key.replace("_", "-")) for key, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings.model_validate({key: value for key, (value, _) in given.items()})
+    except ValidationError as error:
+        raise _explain(error, Settings, {key: origin for key, (_, origin) in given.items()}) from None
+
+
+def profile_names() -> list[str]:
+    """The profiles that exist, the user's own after the built-in ones."""
+    return list(_profile_files())
+
+
+def load_profile(name: str, scorer: str | None = None) -> Profile:
+    """The profile for `--model NAME`: a profile's name, a local folder, or a hub id.
+
+    A folder or hub id is scored like sd15 unless `scorer` names another source.
+    Raises BadInput for a name that is none of the three, and for a malformed profile.
+    """
+    files = _profile_files()
+    if name in files:
+        profile = _read_profile(name, files[name])
+    elif Path(name).expanduser().is_dir() or _HUB_ID.fullmatch(name):
+        source = TextToImageRole(source=str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name)
+        profile = Profile(name=name, text_to_image=source, scorer=_read_profile("sd15", files["sd15"]).scorer)
+    else:
+        raise BadInput(f"unknown model {name!r}", f"profiles: {', '.join(files)}; or a local folder, or owner/name")
+    return profile if scorer is None else profile.model_copy(update={"scorer": ScorerRole(source=scorer)})
+
+
+def resolve_source(source: str) -> str:
+    """Turn `embedded:NAME` into the folder inside the package; other sources come back as they are.
+
+    Raises ModelUnavailable when the package was installed without that folder.
+    """
+    kind, _, name = source.partition(":")
+    if kind != "embedded":
+        return source
+    folder = _WEIGHTS / name
+    if not folder.is_dir():
+        raise ModelUnavailable(f"the embedded model {name!r} is not in this installation", "reinstall limner")
+    return str(folder)
+
+
+def _profile_files() -> dict[str, Path]:
+    folders = [_PROFILES, platformdirs.user_config_path("limner") / "profiles"]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
+def _read_profile(name: str, path: Path) -> Profile:
+    try:
+        return Profile.model_validate({"name": name, **_read_toml(path)})
+    except ValidationError as error:
+        raise _explain(error, Profile, {}, str(path)) from None
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not TOML: {error}") from None
+
+
+def _from_file(path: Path) -> dict[str, Given]:
+    return {key: (value, f"{path}: {key}") for key, value in _read_toml(path).items()}
+
+
+def _from_environment(variables: Mapping[str, str]) -> dict[str, Given]:
+    ours = (name for name in variables if name.startswith(PREFIX) and name != "LIMNER_CONFIG")
+    shared = (name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if variables.get(name))
+    found = {name.lower(): name for name in shared} | {name.removeprefix(PREFIX).lower(): name for name in ours}
+    return {key: (variables[name], name) for key, name in found.items()}
+
+
+def _explain(error: ValidationError, model: type[BaseModel], origins: Mapping[str, str], file: str = "") -> BadInput:
+    """The first of pydantic's complaints as one line; the value of a secret is never repeated."""
+    first: Any = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+    origin = origins.get(str(first["loc"][0]), f"{file}: {key}")
+    if first["type"] == "extra_forbidden":
+        return BadInput(f"{origin} is not a setting", f"settings: {', '.join(model.model_fields)}")
+    shown = "" if "api_key" in key else f", not {first['input']!r}"
+    reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return BadInput(f"{origin} {reason}{shown}")

@@ -1,0 +1,47 @@
+"""Folders of results that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from limner.types import BadInput, LimnerError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def staged_folder(target: Path) -> Generator[Path]:
+    """A temporary sibling of `target` to write into; renamed to `target` when the block ends well.
+
+    On any failure, Ctrl-C and a full disk included, the sibling is removed and `target` stays absent.
+    Raises BadInput when `target` is taken or its parent cannot be written, LimnerError when the disk fills.
+    """
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise BadInput(f"{target} already exists", "name a new or empty folder with --out")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise BadInput(f"cannot write to {target.parent}: {error.strerror}", "name another folder with --out") from None
+    try:
+        yield folder
+        folder.chmod(0o755)
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise LimnerError(f"the disk of {target.parent} is full: {error.strerror}", "nothing was kept") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_name(folder: Path, stem: str) -> Path:
+    """`folder/stem`, or the first of `stem-2`, `stem-3`, ... that is not taken."""
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(folder / name for name in names if not (folder / name).exists())
