@@ -1,0 +1,40 @@
+# Two commands matter: `make draw` and `make test`. Each sets up .venv first, at the versions in constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+PROMPT ?= a red fox to the left of a castle in the snow
+
+# Idle OpenMP threads sleep instead of spinning: a busy neighbour then costs its share, not a factor of ten.
+export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 0
+
+.PHONY: setup draw test docs clean
+
+draw: $(VENV)/.installed ## draw PROMPT
+	$(BIN)/limner draw "$(PROMPT)"
+
+test: $(VENV)/.installed-test ## lint, types, tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m pytest
+
+docs: $(VENV)/.installed-test ## refresh the README's help texts; write the API's pages to build/docs
+	$(BIN)/python docs/update_readme.py
+	$(BIN)/python -m pdoc limner --output-directory build/docs
+
+setup: $(VENV)/.installed-test ## everything a developer needs
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Limner needs Python 3.11 or later: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(INSTALL) '.[train,test,docs]'
+	touch $@
+
+clean: ## remove what the commands above made, except pictures
+	rm -rf $(VENV) build .pytest_cache .ruff_cache
