@@ -117,3 +117,15 @@ def _listed(phrases: list[str]) -> str:
 
 def _first(options: tuple[str, ...]) -> str:
     return options[0]
+
+
+def phrase(fact: Fact, rng: Random) -> str:
+    """The fact's text in a random phrasing: «in the snow» for «snow», «a fox» for «fox», «over» for «above»."""
+    if fact.kind == "relation":
+        assert fact.relation is not None
+        return f"{fact.concept} {rng.choice(RELATION_PHRASES[fact.relation])} {article(fact.other)}"
+    if fact.kind in ("object", "colour"):
+        return article(fact.text) if rng.random() < 0.4 else fact.text
+    phrases = {"background": BACKGROUNDS, "time": TIMES, "weather": WEATHERS, "style": STYLE_PHRASES}
+    options = phrases.get(fact.kind, {}).get(fact.value, ())
+    return rng.choice((fact.text, *options))

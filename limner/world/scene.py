@@ -99,3 +99,19 @@ def relations(scene: Scene) -> Iterator[tuple[int, Relation, int]]:
                 yield from ((i, r, j) for r in RELATIONS[:4] if holds_between(r, scene.things[i], scene.things[j]))
                 if i > j and holds_between("in front of", scene.things[i], scene.things[j]):
                     yield i, "in front of", j
+
+
+def is_true(fact: Fact, scene: Scene) -> bool:
+    """Whether a claim holds of a scene, exactly. A car of any colour makes «car» true; counts must be equal."""
+    things = [t for t in scene.things if t.concept == fact.concept and fact.colour in (None, t.colour)]
+    match fact.kind:
+        case "object" | "colour":
+            return bool(things)
+        case "count":
+            return len(things) == fact.count
+        case "relation":
+            others = [t for t in scene.things if t.concept == fact.other]
+            assert fact.relation is not None
+            return any(holds_between(fact.relation, a, b) for a in things for b in others)
+        case "background" | "time" | "weather" | "style":
+            return getattr(scene, fact.kind) == fact.value

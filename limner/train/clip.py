@@ -1,0 +1,191 @@
+"""Recipe: CLIPModel, trained contrastively on the world, where what is true of a picture is known exactly.
+
+Ordinary contrastive training takes every other text of the batch for false. Here each (picture, text) pair of
+the batch has its true label, so that the sigmoid loss (SigLIP's form) is exact, and one cosine means «present»
+for every keyword. Hard negatives swap what belongs together: colours, sides, counts. A second term does the same
+for each patch of the picture and each noun, which is where small objects are learned.
+
+    torchrun --nproc_per_node 2 -m limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 15
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from limner.train.autoencoder import to_tensor
+from limner.train.loop import Budget, fit, start_processes
+from limner.train.optim import MixedOptimizer, Rates
+from limner.train.tokenizer import LENGTH, TOKENS
+from limner.world.caption import NUMBERS, caption, facts, phrase
+from limner.world.render import render
+from limner.world.sample import sample_scene
+from limner.world.scene import RELATIONS, Fact, Scene, is_true
+from limner.world.vocabulary import COLOURS, concept
+
+BATCH = 48
+STAGE_SHARES = {"single": 0.3, "pair": 0.35, "count": 0.15, "crowd": 0.2}
+MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+TEXT_WIDTH = 256
+
+
+def new_clip() -> CLIPModel:
+    """The shipped architecture: pictures of 128 px in patches of 16, texts of 40 tokens, 256 common dimensions."""
+    text = {
+        "vocab_size": TOKENS, "hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "max_position_embeddings": LENGTH, "hidden_act": "quick_gelu",
+        "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1, "projection_dim": 256,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 3,
+        "image_size": 128, "patch_size": 16, "hidden_act": "quick_gelu", "projection_dim": 256,
+    }  # fmt: skip
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=256)
+    config._attn_implementation = "eager"  # the fused kernel's backward is several times slower on CPUs
+    return CLIPModel(config)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of one batch and their truth: labels float (pictures, texts)."""
+
+    texts: Sequence[str]
+    labels: Tensor
+
+
+def wrong(fact: Fact, rng: Random) -> Fact:
+    """A fact that differs in just what binds: another colour, the other side, another count."""
+    if fact.kind == "relation":
+        assert fact.relation is not None
+        opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+        other = opposite.get(fact.relation, rng.choice(RELATIONS[:4]))
+        return replace(fact, relation=other)
+    if fact.kind == "count":
+        count = rng.choice([n for n in (2, 3, 4) if n != fact.count])
+        return _thing(fact, fact.colour, count)
+    if fact.kind in ("object", "colour") and concept(fact.concept).tintable:
+        return _thing(fact, rng.choice([c for c in COLOURS if c != fact.colour]), 1)
+    return fact
+
+
+def _thing(fact: Fact, colour: str | None, count: int) -> Fact:
+    noun = concept(fact.concept)
+    words = [NUMBERS[count] if count > 1 else "", colour or "", noun.plural if count > 1 else noun.name]
+    return replace(fact, kind="colour", text=" ".join(filter(None, words)), colour=colour, count=count)
+
+
+def keyword_batch(scenes: Sequence[Scene], rng: Random) -> Texts:
+    """Keywords of all scenes, true ones and their near misses, each judged against every scene."""
+    claims: dict[str, Fact] = {}
+    for scene in scenes:
+        true = facts(scene)
+        style = Fact("style", "", value=scene.style)
+        chosen = [*rng.sample(true, min(len(true), 4)), *([style] if rng.random() < 0.25 else [])]
+        bare = [Fact("object", f.concept, f.concept) for f in chosen if f.kind in ("colour", "count")]
+        for fact in (*chosen, *bare[:1], wrong(rng.choice(true), rng)):
+            exact = replace(fact, kind="count") if fact.count > 1 else fact
+            claims[phrase(exact, rng)] = exact
+    labels = [[float(is_true(fact, scene)) for fact in claims.values()] for scene in scenes]
+    return Texts(list(claims), torch.tensor(labels))
+
+
+def patch_labels(scenes: Sequence[Scene], nouns: Sequence[str]) -> Tensor:
+    """Which of the 8 x 8 patches each noun's objects cover: float (pictures, 64, nouns)."""
+    labels = torch.zeros(len(scenes), 8, 8, len(nouns))
+    index = {noun: i for i, noun in enumerate(nouns)}
+    centres = (torch.arange(8) + 0.5) / 8
+    for s, scene in enumerate(scenes):
+        for thing in scene.things:
+            reach = thing.size * 0.42
+            rows, columns = (centres - thing.y).abs() < reach, (centres - thing.x).abs() < reach
+            labels[s, :, :, index[thing.concept]] += rows[:, None] * columns[None, :]
+    return labels.clamp(max=1).flatten(1, 2)
+
+
+def encode_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """Unit text features (texts, 256); padded only to the longest of them."""
+    batch = tokenizer(list(texts), padding="longest", truncation=True, return_tensors="pt")
+    hidden = model.text_model(input_ids=batch["input_ids"]).pooler_output
+    return F.normalize(model.text_projection(hidden).float(), dim=-1)
+
+
+def encode_pictures(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit features of pictures (n, 256) and of their patches (n, 64, 256)."""
+    out = model.vision_model(pixel_values=pixels)
+    whole = model.visual_projection(out.pooler_output).float()
+    patches = model.visual_projection(model.vision_model.post_layernorm(out.last_hidden_state[:, 1:])).float()
+    return F.normalize(whole, dim=-1), F.normalize(patches, dim=-1)
+
+
+def sigmoid_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy with true and false pairs weighted alike: false ones are far more, but mostly easy."""
+    each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    true = (each * labels).sum() / labels.sum().clamp(min=1)
+    false = (each * (1 - labels)).sum() / (1 - labels).sum().clamp(min=1)
+    return 0.3 * true + 0.7 * false * 3
+
+
+class Scales(nn.Module):
+    """The logits' biases, which live beside the model: its own logit_scale is the common scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor([-6.0, -6.0, -6.0]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=15)
+    args = parser.parse_args()
+    start_processes()
+    torch.manual_seed(0)
+    tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
+    model, scales = new_clip().to(torch.bfloat16).train(), Scales()
+    nn.init.constant_(model.logit_scale, 2.3)
+    named = [*model.named_parameters(), *((f"scales.{n}", p) for n, p in scales.named_parameters())]
+    optimizer = MixedOptimizer(named, Rates(muon=0.015, adamw=2e-3, ema=0.998))
+
+    def loss(rng: Random, spent: float) -> dict[str, Tensor]:
+        stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=BATCH)
+        scenes = [sample_scene(rng, stage) for stage in stages]
+        pixels = to_tensor([render(scene) for scene in scenes]).bfloat16()
+        pixels = pixels + torch.randn_like(pixels) * 0.15 * rng.random() ** 2
+        whole, patches = encode_pictures(model, pixels)
+        keywords = keyword_batch(scenes, rng)
+        captions = encode_texts(model, tokenizer, [caption(scene, rng) for scene in scenes])
+        nouns = sorted({thing.concept for scene in scenes for thing in scene.things})
+        words = encode_texts(model, tokenizer, [*keywords.texts, *nouns])
+        scale = model.logit_scale.float().exp()
+        by_keyword = scale * whole @ words[: len(keywords.texts)].T + scales.bias[0]
+        by_caption = scale * whole @ captions.T + scales.bias[1]
+        by_patch = scale * patches @ words[len(keywords.texts) :].T + scales.bias[2]
+        terms = {
+            "keyword": sigmoid_loss(by_keyword, keywords.labels),
+            "caption": sigmoid_loss(by_caption, torch.eye(BATCH)),
+            "patch": sigmoid_loss(by_patch, patch_labels(scenes, nouns)),
+        }
+        right = ((by_keyword > 0).float() == keywords.labels).float()
+        recall = (right * keywords.labels).sum() / keywords.labels.sum()
+        found = (by_caption.argmax(1) == torch.arange(BATCH)).float().mean()
+        total = terms["keyword"] + 0.5 * terms["caption"] + 0.5 * terms["patch"]
+        return {"loss": total, **terms, "right": right.mean(), "recall": recall, "found": found}
+
+    def keep() -> None:
+        model.save_pretrained(args.out / "model")
+        tokenizer.save_pretrained(args.out / "model")
+
+    fit(optimizer, loss, Budget(minutes=args.minutes), args.out, on_checkpoint=keep)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""One optimizer for every recipe: Muon on matrices, AdamW on the rest, fp32 masters under half-precision weights.
+
+Muon wants 2-D parameters, so a convolution (out, in, kh, kw) is trained as the matrix (out, in*kh*kw): its
+master copy simply has that shape. The averaged weights (EMA) are kept beside the masters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+_LEAST_MATRIX_SIDE = 16
+"""Thinner matrices (the first and last convolutions) gain nothing from orthogonal updates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Learning rates and averaging. Muon's is per update of spectral norm 1, AdamW's as usual."""
+
+    muon: float = 0.015
+    adamw: float = 1.5e-3
+    weight_decay: float = 0.01
+    ema: float = 0.999
+
+
+class MixedOptimizer:
+    """Steps a set of named parameters through their fp32 masters.
+
+    `embedding` in a name keeps a matrix away from Muon: its rows are looked up, not multiplied.
+    """
+
+    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], rates: Rates) -> None:
+        self.rates = rates
+        self.parameters = {name: p for name, p in parameters if p.requires_grad}
+        self.masters = {name: _master(p) for name, p in self.parameters.items()}
+        self.averages = {name: master.detach().clone() for name, master in self.masters.items()}
+        muon = [m for name, m in self.masters.items() if _is_matrix(name, m)]
+        others = [m for name, m in self.masters.items() if not _is_matrix(name, m)]
+        self.muon = torch.optim.Muon(muon, lr=rates.muon, momentum=0.95, weight_decay=rates.weight_decay)
+        self.adamw = torch.optim.AdamW(others, lr=rates.adamw, betas=(0.9, 0.98), weight_decay=rates.weight_decay)
+        self.steps = 0
+
+    def step(self, factor: float) -> float:
+        """One update with both rates scaled by `factor`; gradients are averaged over processes and cleared.
+
+        Returns the norm of the whole gradient before AdamW's part is clipped to 1 (Muon needs no clipping).
+        """
+        self._take_gradients()
+        norm = nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
+        for group in (*self.muon.param_groups, *self.adamw.param_groups):
+            group["lr"] = factor * (self.rates.muon if group in self.muon.param_groups else self.rates.adamw)
+        self.muon.step()
+        self.adamw.step()
+        self.steps += 1
+        self._publish()
+        return float(norm)
+
+    def _take_gradients(self) -> None:
+        for name, parameter in self.parameters.items():
+            master = self.masters[name]
+            master.grad = torch.zeros_like(master) if parameter.grad is None else _flat(parameter.grad)
+            parameter.grad = None
+        if dist.is_initialized():
+            flat = torch.cat([m.grad.flatten() for m in self.masters.values() if m.grad is not None])
+            dist.all_reduce(flat)
+            flat /= dist.get_world_size()
+            offset = 0
+            for master in self.masters.values():
+                master.grad = flat[offset : offset + master.numel()].view_as(master)
+                offset += master.numel()
+
+    @torch.no_grad()
+    def _publish(self) -> None:
+        keep = min(self.rates.ema, (1 + self.steps) / (10 + self.steps))
+        for name, master in self.masters.items():
+            self.averages[name].lerp_(master, 1 - keep)
+            self.parameters[name].copy_(master.view_as(self.parameters[name]))
+
+    @torch.no_grad()
+    def load_average(self) -> None:
+        """Put the averaged weights into the model; `load_masters` puts the raw ones back."""
+        for name, average in self.averages.items():
+            self.parameters[name].copy_(average.view_as(self.parameters[name]))
+
+    @torch.no_grad()
+    def load_masters(self) -> None:
+        """Put the raw weights back into the model."""
+        for name, master in self.masters.items():
+            self.parameters[name].copy_(master.view_as(self.parameters[name]))
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Everything that an exact resume needs, by name; what is yielded is live, not copied."""
+        for name, master in self.masters.items():
+            yield f"master.{name}", master.detach()
+            yield f"average.{name}", self.averages[name]
+            for key, value in self._state(master).items():
+                yield f"state.{key}.{name}", value
+
+    def restore(self, saved: dict[str, Tensor], steps: int) -> None:
+        """Take up the state that `tensors` gave; names not saved keep their fresh state."""
+        self.steps = steps
+        for name, master in self.masters.items():
+            if f"master.{name}" in saved:
+                master.data.copy_(saved[f"master.{name}"])
+                self.averages[name].copy_(saved[f"average.{name}"])
+                self._state(master).update(_state_of(saved, name))
+        self.load_masters()
+
+    def _state(self, master: Tensor) -> dict[str, Tensor]:
+        return self.muon.state[master] if any(master is m for m in self._muon_masters()) else self.adamw.state[master]
+
+    def _muon_masters(self) -> list[Tensor]:
+        return self.muon.param_groups[0]["params"]
+
+
+def _state_of(saved: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    keys = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")
+    return {key: saved[f"state.{key}.{name}"].clone() for key in keys if f"state.{key}.{name}" in saved}
+
+
+def _is_matrix(name: str, master: Tensor) -> bool:
+    return master.ndim == 2 and min(master.shape) >= _LEAST_MATRIX_SIDE and "embedding" not in name
+
+
+def _master(parameter: nn.Parameter) -> nn.Parameter:
+    return nn.Parameter(_flat(parameter.detach()).clone())
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    whole = tensor.float()
+    return whole.reshape(whole.shape[0], -1) if whole.ndim > 2 else whole

@@ -1,0 +1,177 @@
+"""Recipe: the text-to-image model, a UNet2DConditionModel with CLIP's text tower, by v-prediction.
+
+The curriculum decides: single large objects until they are crisp, then pairs, counts and crowds, always keeping
+some of what came before. Latents are reused a few times under other noise, times and captions, because encoding
+them costs as much as a quarter of a step.
+
+    torchrun --nproc_per_node 2 -m limner.train.text_to_image --autoencoder runs/vae/model --clip runs/clip/model \
+        --out runs/unet --minutes 90
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from limner.train.autoencoder import to_tensor
+from limner.train.loop import Budget, fit, start_processes
+from limner.train.optim import MixedOptimizer, Rates
+from limner.world.caption import caption
+from limner.world.render import render
+from limner.world.sample import Palette, sample_scene
+from limner.world.scene import Scene
+
+BATCH = 48
+NO_CAPTION = 0.1
+REUSE = 3
+"""How many times a latent is trained on before it leaves the pool."""
+
+FIRST = {"single": 1.0}
+LAST = {"single": 0.32, "pair": 0.36, "count": 0.12, "crowd": 0.2}
+PALETTE_FIRST = Palette(tint=0.1, other_time=0.12, weather=0.05)
+PALETTE_LAST = Palette()
+
+
+def new_unet(width: int = 128, text_width: int = 256) -> UNet2DConditionModel:
+    """The shipped architecture: 22 M parameters, cross-attention at 8 x 8 of a 16 x 16 latent."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(width, 2 * width, 2 * width),
+        layers_per_block=1,
+        cross_attention_dim=text_width,
+        attention_head_dim=4,  # diffusers reads this as the number of heads
+    )
+
+
+def new_scheduler() -> DPMSolverMultistepScheduler:
+    """v-prediction on Stable Diffusion's own noise schedule, shifted to end in pure noise, so that pictures may be
+    all dark or all bright; trailing steps, as that needs."""
+    return DPMSolverMultistepScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+    )
+
+
+def stage_shares(spent: float, single_until: float) -> dict[str, float]:
+    """The curriculum: what share of the scenes is of which stage, ramped over a tenth of the budget."""
+    ramp = min(1.0, max(0.0, (spent - single_until) / 0.1))
+    return {stage: (1 - ramp) * FIRST.get(stage, 0.0) + ramp * LAST[stage] for stage in LAST}
+
+
+def log_snr_table(scheduler: DPMSolverMultistepScheduler) -> Tensor:
+    """log(alpha^2 / sigma^2) of every training timestep, falling."""
+    signal = scheduler.alphas_cumprod.double().clamp(1e-8, 1 - 1e-8)
+    return torch.log(signal / (1 - signal))
+
+
+def sample_timesteps(count: int, table: Tensor) -> Tensor:
+    """Timesteps whose log SNR is normal (the logit-normal times of flow matching), with a few uniform ones."""
+    wanted = -2 * (0.2 + 1.1 * torch.randn(count, dtype=torch.float64))
+    steps = torch.searchsorted(-table, -wanted).clamp(0, len(table) - 1)
+    anywhere = torch.rand(count) < 0.1
+    return torch.where(anywhere, torch.randint(0, len(table), (count,)), steps)
+
+
+@dataclass(slots=True)
+class Pool:
+    """Scenes and their latents, each to be used REUSE times."""
+
+    vae: AutoencoderKL
+    scale: float
+    waiting: deque[tuple[Scene, Tensor]] = field(default_factory=deque)
+
+    def take(self, rng: Random, count: int, shares: dict[str, float], palette: Palette) -> list[tuple[Scene, Tensor]]:
+        """`count` scenes with latents (4, 16, 16), scaled to unit variance; a third of them are new."""
+        fresh = max(count // REUSE, count - len(self.waiting))
+        stages = rng.choices(list(shares), list(shares.values()), k=fresh)
+        scenes = [sample_scene(rng, stage, palette) for stage in stages]
+        pixels = to_tensor([render(scene) for scene in scenes]).bfloat16()
+        with torch.no_grad():
+            latents = self.vae.encode(pixels).latent_dist.mean.float() * self.scale
+        new = list(zip(scenes, latents, strict=True))
+        old = [self.waiting.popleft() for _ in range(count - fresh)]
+        self.waiting.extend(new * (REUSE - 1))
+        if len(self.waiting) > 50 * count:
+            self.waiting = deque(rng.sample(list(self.waiting), 40 * count))
+        return [*new, *old]
+
+
+def latent_scale(vae: AutoencoderKL) -> float:
+    """1 / standard deviation of the latents of 256 rendered scenes."""
+    rng = Random(7)
+    pixels = to_tensor([render(sample_scene(rng, stage)) for stage in ("single", "pair") for _ in range(128)])
+    with torch.no_grad():
+        return float(1 / vae.encode(pixels.to(vae.dtype)).latent_dist.mean.float().std())
+
+
+def v_loss(unet: UNet2DConditionModel, latents: Tensor, steps: Tensor, words: Tensor, signal: Tensor) -> Tensor:
+    """Mean squared error of the velocity v = alpha * noise - sigma * latent (Salimans and Ho, 2022), per sample."""
+    alpha, sigma = signal[steps].sqrt().view(-1, 1, 1, 1), (1 - signal[steps]).sqrt().view(-1, 1, 1, 1)
+    noise = torch.randn_like(latents)
+    said = unet((alpha * latents + sigma * noise).to(words.dtype), steps, words).sample.float()
+    return (said - (alpha * noise - sigma * latents)).square().mean((1, 2, 3))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--autoencoder", type=Path, required=True)
+    parser.add_argument("--clip", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--single-until", type=float, default=0.3, help="share of the budget for single objects alone")
+    parser.add_argument("--freeze-text", action="store_true", help="leave the text tower as contrastive training left it")
+    args = parser.parse_args()
+    start_processes()
+    torch.manual_seed(0)
+    vae = AutoencoderKL.from_pretrained(args.autoencoder).to(torch.bfloat16).eval().requires_grad_(False)
+    tokenizer = CLIPTokenizer.from_pretrained(args.clip)
+    text = CLIPTextModel.from_pretrained(args.clip, attn_implementation="eager").to(torch.bfloat16)
+    unet = new_unet()
+    unet.set_attn_processor(AttnProcessor())
+    unet = unet.to(torch.bfloat16).train()
+    scheduler = new_scheduler()
+    pool, table = Pool(vae, latent_scale(vae)), log_snr_table(scheduler)
+    signal = scheduler.alphas_cumprod.float()
+    named = [(f"unet.{name}", p) for name, p in unet.named_parameters()]
+    text.requires_grad_(not args.freeze_text)
+    named += [(f"text.{name}", p) for name, p in text.named_parameters()]
+    optimizer = MixedOptimizer(named, Rates(muon=0.015, adamw=1.5e-3, ema=0.998))
+
+    def loss(rng: Random, spent: float) -> dict[str, Tensor]:
+        palette = PALETTE_FIRST if spent < args.single_until else PALETTE_LAST
+        pairs = pool.take(rng, BATCH, stage_shares(spent, args.single_until), palette)
+        said = [caption(scene, rng) if rng.random() >= NO_CAPTION else "" for scene, _ in pairs]
+        batch = tokenizer(said, padding="max_length", truncation=True, return_tensors="pt")
+        words = text(input_ids=batch["input_ids"]).last_hidden_state
+        latents = torch.stack([latent for _, latent in pairs])
+        each = v_loss(unet, latents, sample_timesteps(BATCH, table), words, signal)
+        return {"loss": each.mean()}
+
+    def keep() -> None:
+        vae.register_to_config(scaling_factor=pool.scale)
+        pipeline = StableDiffusionPipeline(
+            vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
+            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        )  # fmt: skip
+        pipeline.save_pretrained(args.out / "model")
+
+    fit(optimizer, loss, Budget(minutes=args.minutes), args.out, on_checkpoint=keep)
+
+
+if __name__ == "__main__":
+    main()
