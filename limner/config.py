@@ -17,11 +17,10 @@ from typing import Annotated, Any, Literal
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from limner.types import BadInput, ModelUnavailable
+from limner.types import BadInput
 
 PREFIX = "LIMNER_"
 _PROFILES = Path(__file__).parent / "profiles"
-_WEIGHTS = Path(__file__).parent / "world" / "weights"
 Given = tuple[object, str]  # a value and where it came from, for messages
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -58,6 +57,7 @@ class Settings(_Frozen):
     model: str = "embedded"
     scorer: str | None = None
     llm: str = "rules"
+    llm_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0
     count: Annotated[int, Field(ge=1, le=10_000)] | None = None
     rounds: Annotated[int, Field(ge=1, le=100)] = 4
     threshold: Annotated[Threshold | None, BeforeValidator(_auto)] = None
@@ -145,20 +145,6 @@ def load_profile(name: str, scorer: str | None = None) -> Profile:
     else:
         raise BadInput(f"unknown model {name!r}", f"profiles: {', '.join(files)}; or a local folder, or owner/name")
     return profile if scorer is None else profile.model_copy(update={"scorer": ScorerRole(source=scorer)})
-
-
-def resolve_source(source: str) -> str:
-    """Turn `embedded:NAME` into the folder inside the package; other sources come back as they are.
-
-    Raises ModelUnavailable when the package was installed without that folder.
-    """
-    kind, _, name = source.partition(":")
-    if kind != "embedded":
-        return source
-    folder = _WEIGHTS / name
-    if not folder.is_dir():
-        raise ModelUnavailable(f"the embedded model {name!r} is not in this installation", "reinstall limner")
-    return str(folder)
 
 
 def _profile_files() -> dict[str, Path]:

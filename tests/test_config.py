@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from limner.config import Settings, load_profile, load_settings, profile_names, resolve_source
-from limner.types import BadInput, ModelUnavailable
+from limner.config import Settings, load_profile, load_settings, profile_names
+from limner.types import BadInput
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +120,3 @@ def test_model_may_be_a_folder_or_a_hub_id(tmp_path: Path) -> None:
 def test_unknown_profile_lists_what_exists() -> None:
     with pytest.raises(BadInput, match=r"unknown model 'sd16' \(profiles: embedded, sd15, sdxl"):
         load_profile("sd16")
-
-
-def test_sources() -> None:
-    assert resolve_source("owner/name") == "owner/name"
-    with pytest.raises(ModelUnavailable, match="'nothing' is not in this installation"):
-        resolve_source("embedded:nothing")

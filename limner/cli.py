@@ -1,0 +1,201 @@
+"""The command line: argv in, text out. Every verb is one method of `Studio`; this file only asks and shows.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from limner import __version__, terminal
+from limner.types import BadInput, LimnerError
+
+if TYPE_CHECKING:
+    from limner.studio import Studio
+
+STOPPED = 130
+Report = Mapping[str, Any]
+
+app = typer.Typer(
+    help="Draw what you say, and see which of your words are in the picture.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="The models that draw and score.")
+world_app = typer.Typer(help="The picture world that the embedded models learned from.")
+eval_app = typer.Typer(help="Measure the models and the method.")
+app.add_typer(models_app, name="models")
+app.add_typer(world_app, name="world")
+app.add_typer(eval_app, name="eval")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Model = Annotated[str | None, typer.Option(help="A profile, a local folder or a hub id; see `limner models list`.")]
+Scorer = Annotated[str | None, typer.Option(help="Score with another model than the profile's.")]
+Llm = Annotated[str | None, typer.Option(help="Language model: rules, openai:MODEL or local:FOLDER.")]
+Seed = Annotated[int | None, typer.Option(help="Start here; picture i has seed + i.")]
+Pictures = Annotated[int, typer.Option("-n", "--count", help="How many.")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; every failure is one line on stderr, never a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = app(arguments, prog_name="limner", standalone_mode=False) or 0
+    except LimnerError as error:
+        terminal.complain(f"limner: {error}")
+        return error.exit_code
+    except typer.TyperException as error:
+        context: typer.Context | None = getattr(error, "ctx", None)
+        command = context.command_path if context else "limner"
+        terminal.complain(f"limner: {error.format_message()} ({command} --help)")
+        return error.exit_code
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        terminal.complain(f"limner: {type(error).__name__}: {_first_line(error)} (limner --debug shows where)")
+        return LimnerError.exit_code
+    if code == STOPPED:
+        terminal.complain("limner: stopped; nothing half-made was kept")
+    return code
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no message"])[0]
+
+
+def _studio(**flags: object) -> Studio:
+    """The studio for these flags; imported here so that `limner --help` stays quick."""
+    from limner.config import load_settings
+    from limner.studio import Studio
+
+    return Studio(load_settings(flags))
+
+
+def _print(report: Report, as_json: bool, plainly: Callable[[Report], None] = terminal.facts) -> None:
+    (terminal.emit if as_json else plainly)(report)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        terminal.say(f"limner {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Options before the command. `main` reads --debug itself, since it must work even when parsing fails."""
+
+
+@app.command()
+def draw(
+    prompt: Annotated[str | None, typer.Argument(help="What to draw, in your words.")] = None,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", help="Pictures a round; planned for the machine.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of refinement at most (4).")] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="Least score of a word that is there: auto, or -1 to 1.")
+    ] = None,
+    seed: Seed = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Size in pixels.")] = None,
+    model: Model = None,
+    scorer: Scorer = None,
+    llm: Llm = None,
+    baseline: Annotated[bool | None, typer.Option("--baseline", help="Draw your words as they are, one batch.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder (limner-out/ and the prompt's words).")] = None,
+    json: Json = False,
+    like: Annotated[Path | None, typer.Option(help="Draw the picture of this file again.")] = None,
+    metadata: Annotated[bool | None, typer.Option("--no-metadata", help="Leave the recipe out of the files.")] = None,
+) -> None:
+    """Draw a prompt until all its words are in the picture, and say which are."""
+    flags: dict[str, Any] = {"count": count, "rounds": rounds, "threshold": threshold, "seed": seed, "steps": steps}
+    flags |= {"guidance": guidance, "size": size, "model": model, "scorer": scorer, "llm": llm, "out": out}
+    studio = _studio(**flags, baseline=baseline, metadata=None if metadata is None else not metadata)
+    if like and prompt:
+        raise BadInput("a prompt and --like were both given", "--like draws the prompt inside the file")
+    if like:
+        _print(terminal.follow(studio.draw_again(like)), json, terminal.drawn_again)
+    else:
+        _print(terminal.follow(studio.draw(prompt or "")), json, terminal.drawing)
+
+
+@app.command()
+def show(file: Annotated[Path, typer.Argument(help="A PNG that Limner made.")], json: Json = False) -> None:
+    """Print how a picture was made."""
+    _print(_studio().recipe(file), json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this installation has and how it would run here."""
+    _print(_studio().doctor(), json)
+
+
+@models_app.command("list")
+def models_list(json: Json = False) -> None:
+    """List the profiles, and whether their models are on this machine."""
+    _print({"profiles": _studio().models_list()}, json, terminal.profiles)
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(help="A profile, a local folder or a hub id.")], json: Json = False
+) -> None:
+    """Show one profile, and the words it knows where it knows only some."""
+    _print(_studio().models_show(name), json)
+
+
+@world_app.command("show")
+def world_show(
+    seed: Annotated[int, typer.Option(help="Which scene.")] = 0,
+    stage: Annotated[str, typer.Option(help="single, pair, count or crowd.")] = "pair",
+    style: Annotated[str | None, typer.Option(help="A drawing style; shapes needs no art.")] = None,
+    size: Annotated[int, typer.Option(help="Pixels a side.")] = 256,
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("scene.png"),
+    json: Json = False,
+) -> None:
+    """Make one scene: its picture, its caption, and all that is true of it."""
+    _print(_studio().world_show(out, seed=seed, stage=stage, style=style, size=size), json)
+
+
+@world_app.command("sample")
+def world_sample(
+    count: Pictures = 16,
+    seed: Annotated[int, typer.Option(help="The first scene; the others follow.")] = 0,
+    stage: Annotated[str, typer.Option(help="single, pair, count or crowd.")] = "pair",
+    style: Annotated[str | None, typer.Option(help="A drawing style; shapes needs no art.")] = None,
+    size: Annotated[int, typer.Option(help="Pixels a side.")] = 128,
+    out: Annotated[Path, typer.Option(help="A new folder for the pictures.")] = Path("scenes"),
+    json: Json = False,
+) -> None:
+    """Make many scenes into a folder, with a line of JSON each in metadata.jsonl."""
+    made = _studio().world_sample(out, count=count, seed=seed, stage=stage, style=style, size=size)
+    _print(terminal.follow(made), json)
+
+
+@world_app.command("splits")
+def world_splits(json: Json = False) -> None:
+    """Say what training never sees."""
+    _print(_studio().world_splits(), json)
+
+
+@world_app.command("fetch")
+def world_fetch() -> None:
+    """Bring the world's art into the cache, by npm, pinned and checked."""
+    for folder in _studio().world_fetch():
+        terminal.say(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

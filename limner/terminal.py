@@ -1,0 +1,128 @@
+"""What the command line shows: tables and plain lines on stdout, progress and complaints on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from limner.types import Event
+
+Result = TypeVar("Result")
+
+
+def follow(work: Generator[Event, None, Result]) -> Result:
+    """Run a piece of work to its end, showing its events as progress with an ETA; returns its result.
+
+    The bars go to stderr and disappear at the end; where stderr is no terminal nothing is shown but warnings.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bars: dict[str, TaskID] = {}
+        try:
+            while True:
+                _show(progress, bars, next(work))
+        except StopIteration as end:
+            return end.value
+        finally:
+            work.close()
+
+
+def _show(progress: Progress, bars: dict[str, TaskID], event: Event) -> None:
+    if not event.total:
+        if event.kind == "warning" or progress.console.is_terminal:
+            progress.console.print(Text(event.message))
+        return
+    if event.kind not in bars:
+        bars[event.kind] = progress.add_task(event.kind, total=event.total)
+    text = event.message or event.kind
+    progress.update(bars[event.kind], completed=event.done, total=event.total, description=text)
+
+
+def say(text: str = "") -> None:
+    """One line of a result, on stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def complain(text: str) -> None:
+    """One line of what went wrong or is worth knowing, on stderr."""
+    sys.stderr.write(f"{text}\n")
+
+
+def emit(value: Mapping[str, Any]) -> None:
+    """The one JSON object of `--json`, on stdout."""
+    say(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A plain table on stdout; numbers are set right, and nothing in a cell is read as markup."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    cells = [list(row) for row in rows]
+    for place, name in enumerate(columns):
+        numeric = all(isinstance(row[place], int | float) for row in cells)
+        grid.add_column(name, justify="right" if numeric and cells else "left")
+    for row in cells:
+        grid.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else _shown(cell)) for cell in row))
+    Console(soft_wrap=False).print(grid)
+
+
+def _shown(cell: Any) -> str:
+    """A value in plain words: yes or no, four digits, lists with commas, tables as lines of «name: value»."""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, Mapping):
+        return "\n".join(f"{name}: {_shown(value)}" for name, value in cast(Mapping[str, Any], cell).items())
+    if isinstance(cell, list | tuple):
+        return ", ".join(map(_shown, cast(Sequence[Any], cell)))
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def facts(values: Mapping[str, object]) -> None:
+    """A two-column table without a head: names and what they are."""
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in values.items():
+        grid.add_row(Text(name, style="bold"), Text(_shown(value)))
+    Console().print(grid)
+
+
+def drawing(report: Mapping[str, Any]) -> None:
+    """A run of `limner draw`: the scorecard of the best picture, what is missing in it, and where the files are."""
+    best, least = report["best"], report["threshold"]
+    scores: dict[str, float] = best["scores"]
+    rows = [(word, score, least[word], score >= least[word]) for word, score in scores.items()]
+    table(("keyword", "score", "needed", "in the picture"), rows)
+    missing = [word for word, *_, present in rows if not present]
+    say(f"Not in the picture: {', '.join(missing)}." if missing else "Everything you said is in the picture.")
+    say(f"{best['file']}  (seed {best['seed']}; {report['pictures_drawn']} drawn, all of them in {report['sheet']})")
+
+
+def drawn_again(report: Mapping[str, Any]) -> None:
+    """A picture made again from its recipe, and whether it is the same."""
+    same = "the same picture" if report["same"] else "not the same picture"
+    say(f"{report['file']}  ({same} as {report['like']})")
+
+
+def profiles(report: Mapping[str, Any]) -> None:
+    """The profiles that exist, one a line."""
+    table(("profile", "here", "what it is"), [list(each.values()) for each in report["profiles"]])

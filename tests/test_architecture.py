@@ -1,0 +1,141 @@
+"""The shape of the package, as docs and design promise it: parsed from the source, lazy imports counted."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "limner"
+CEILING = 400
+
+# Lower layers first; a module may import from layers below its own and, inside a folder, from its neighbours there.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("limner", "limner.types"),
+    ("limner.protocols", "limner.image", "limner.prompt", "limner.config", "limner.staging"),
+    ("limner.tagger",),
+    ("limner.rules",),
+    ("limner.writer", "limner.concept", "limner.dataset", "limner.store", "limner.world"),
+    ("limner.refine",),
+    ("limner.easel",),
+    ("limner.draw", "limner.edit", "limner.synth"),
+    ("limner.session", "limner.backends", "limner.gallery", "limner.scenes"),
+    ("limner.train", "limner.evaluate"),
+    ("limner.studio",),
+    ("limner.terminal",),
+    ("limner.cli", "limner.server"),
+)
+TORCH = ("torch", "transformers", "diffusers", "peft", "accelerate")
+MAY_IMPORT_TORCH = ("limner.backends", "limner.train", "limner.world")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+EVERY = pytest.mark.parametrize("module", SOURCES)
+
+
+@functools.cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def run_time_nodes(node: ast.AST) -> list[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`, which never run."""
+    children = [] if is_type_checking(node) else list(ast.iter_child_nodes(node))
+    return [node, *(below for child in children for below in run_time_nodes(child))]
+
+
+@functools.cache
+def imports(module: str) -> frozenset[str]:
+    """Full names of all modules imported anywhere in a module, inside functions too."""
+    found: set[str] = set()
+    for node in run_time_nodes(tree(module)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.update(name if name in SOURCES else str(node.module) for name in full)
+    return frozenset(found)
+
+
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def layer(module: str) -> int:
+    """The layer of the longest listed name that the module is or lies in."""
+    listed = [(len(name), level) for level, names in enumerate(LAYERS) for name in names if is_within(module, name)]
+    level = max(listed)[1]
+    assert level or module in LAYERS[0], f"{module} is in no layer: say in LAYERS where it belongs"
+    return level
+
+
+def folder(module: str) -> str:
+    return ".".join(module.split(".")[:2]) if module.count(".") > 1 or SOURCES[module].name == "__init__.py" else module
+
+
+@EVERY
+def test_imports_run_downward(module: str) -> None:
+    ours = {name for name in imports(module) if is_within(name, "limner")}
+    upward = [n for n in ours if layer(n) >= layer(module) and folder(n) != folder(module) and n != "limner"]
+    assert upward == []
+
+
+def test_there_are_no_cycles() -> None:
+    graph = {module: {n for n in imports(module) if n in SOURCES and n != module} for module in SOURCES}
+    TopologicalSorter(graph).prepare()
+
+
+@EVERY
+def test_only_the_models_import_torch(module: str) -> None:
+    heavy = {name for name in imports(module) if name.split(".")[0] in TORCH}
+    assert not heavy or any(is_within(module, allowed) for allowed in MAY_IMPORT_TORCH)
+
+
+@pytest.mark.parametrize("light", ["limner", "limner.cli", "limner.config", "limner.studio", "limner.protocols"])
+def test_import_is_light(light: str) -> None:
+    code = f"import sys, {light}; print([name for name in {TORCH!r} if name in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+@EVERY
+def test_no_file_grows_over_the_ceiling(module: str) -> None:
+    assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= CEILING
+
+
+def uses(module: str, *names: str) -> list[str]:
+    """The dotted names among `names` that occur in a module, as `os.environ` or `print`."""
+    nodes = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Name | ast.Attribute)]
+    return [text for node in nodes if (text := ast.unparse(node)) in names]
+
+
+@EVERY
+def test_only_the_command_line_prints(module: str) -> None:
+    if module not in ("limner.cli", "limner.terminal"):
+        assert uses(module, "print", "sys.stdout", "sys.stderr", "rich.print") == []
+
+
+@EVERY
+def test_only_config_reads_the_environment(module: str) -> None:
+    if module not in ("limner.config", "limner.backends.hardware"):
+        assert uses(module, "os.environ", "os.getenv", "os.putenv") == []
+
+
+@EVERY
+def test_nothing_is_evaluated_or_unpickled(module: str) -> None:
+    assert uses(module, "eval", "exec", "pickle.load", "pickle.loads", "torch.load", "os.system") == []
