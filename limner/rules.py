@@ -6,6 +6,7 @@ Deterministic, offline, a millisecond a prompt once loaded. docs/decisions/0002-
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -74,6 +75,16 @@ def extract_keywords(prompt: str) -> tuple[str, ...]:
 def content_words(text: str) -> frozenset[str]:
     """Return the stems of all words of `text` that carry meaning: no articles, prepositions or auxiliaries."""
     return frozenset(_stemmer().stem(token.text.lower()) for token in tag(text) if token.code in _CONTENT)
+
+
+def without_article(phrase: str) -> str:
+    """Return `phrase` as one line without articles or marks at its ends; empty when no content word is in it."""
+    tokens = tag("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in phrase))
+    if not any(token.code in _CONTENT or token.code == "x" for token in tokens):
+        return ""
+    inner = [token for token in tokens if token.code not in ",."]
+    first = next(i for i, token in enumerate(inner) if token.code != "D")
+    return _words(phrase, inner, first, len(inner))
 
 
 def generalise(keyword: str, categories: Mapping[str, str] = NO_CATEGORIES) -> str:

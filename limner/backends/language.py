@@ -1,0 +1,68 @@
+"""Language models by name: the rules, an OpenAI-compatible endpoint, or a transformers model on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from limner import rules
+from limner.protocols import LanguageModel
+from limner.types import BadInput, LanguageModelFailed
+
+OPENAI_URL = "https://api.openai.com/v1"
+"""Where a bare `openai:` model is asked; OPENAI_BASE_URL names another server."""
+
+
+def load_language_model(
+    name: str,
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    device: str = "cpu",
+    timeout_s: float = 60.0,
+    categories: Mapping[str, str] = rules.NO_CATEGORIES,
+) -> LanguageModel:
+    """Return the language model called `name`: `rules`, `openai:MODEL`, or `local:FOLDER_OR_HUB_ID`.
+
+    `base_url` and `api_key` are for the endpoint, `device` for the local model, `categories` (singular noun ->
+    broader noun) for the rules; `timeout_s` bounds a whole reply, retries included. No server is asked yet.
+    Raises BadInput for any other name and ModelUnavailable when a local model cannot be loaded.
+    """
+    kind, _, model = name.partition(":")
+    if name == "rules":
+        return RulesModel(categories)
+    if kind == "openai" and model:
+        from limner.backends.language_endpoint import EndpointModel
+
+        return EndpointModel(model, base_url or OPENAI_URL, api_key or "", timeout_s)
+    if kind == "local" and model:
+        from limner.backends.language_local import load_local
+
+        return load_local(model, device=device, timeout_s=timeout_s)
+    raise BadInput(f"unknown language model {name!r}", "rules, openai:MODEL, or local:FOLDER_OR_HUB_ID")
+
+
+class RulesModel:
+    """The rules behind the same door as every other language model: deterministic, no download."""
+
+    name = "rules"
+
+    def __init__(self, categories: Mapping[str, str] = rules.NO_CATEGORIES) -> None:
+        self._categories = categories
+
+    def reply(self, system: str, user: str, *, schema: dict[str, object], max_tokens: int = 512) -> str:
+        """Answer a request of `writer` ("keywords", "generalise") as JSON.
+
+        The rules cannot read `system`; they go by the request's "task". Raises LanguageModelFailed for another task.
+        """
+        request: dict[str, Any] = json.loads(user)
+        if request.get("task") == "keywords":
+            return _answer(rules.extract_keywords(request["prompt"]))
+        if request.get("task") == "generalise":
+            return _answer([rules.generalise(keyword, self._categories) for keyword in request["keywords"]])
+        raise LanguageModelFailed("the rules know no answer to this", "use a language model, such as openai:MODEL")
+
+
+def _answer(keywords: Sequence[str]) -> str:
+    return json.dumps({"keywords": keywords})
