@@ -35,6 +35,8 @@ _EMPTY = frozenset(
     "other others".split()
 )
 _NEGATIONS = ("no", "without")
+# «X is visible», «a glass is full of»: said of a thing, but nothing that it looks like.
+_PLAIN_ADJECTIVES = frozenset("visible full able next alone".split())
 _PREDICATE = re.compile(r"W?UA?(?P<adjective>J)(?![CJns])")
 _CONTENT = "NJnsVA"
 _COLOURS = {
@@ -105,12 +107,19 @@ def _phrases(prompt: str, tokens: Sequence[Token], codes: str) -> Iterator[str]:
         phrase = _words(prompt, tokens, match.start(), match.end())
         head = tokens[match.end() - 1].text.casefold()
         before = [token.text.casefold() for token in tokens[max(match.start() - 2, 0) : match.start()]]
-        said = None if match[0][0] == "N" else _PREDICATE.match(codes, match.end())
+        said = _predicate(tokens, codes, match)
         again = not said and before[-1:] == ["the"] and phrase.casefold() == head and head in heads
         if phrase.casefold() in _EMPTY or again or _negated(before):
             continue
         heads.add(head)
-        yield f"{tokens[said.start('adjective')].text} {phrase}" if said else phrase
+        yield f"{said} {phrase}" if said else phrase
+
+
+def _predicate(tokens: Sequence[Token], codes: str, noun_phrase: re.Match[str]) -> str:
+    """The adjective of «the car is red», which belongs to its noun like one before it; empty when there is none."""
+    match = _PREDICATE.match(codes, noun_phrase.end())
+    adjective = tokens[match.start("adjective")].text if match else ""
+    return "" if adjective.lower() in _PLAIN_ADJECTIVES or noun_phrase[0].startswith("N") else adjective
 
 
 def _negated(before: Sequence[str]) -> bool:

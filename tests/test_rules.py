@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from limner.rules import MAX_KEYWORD_CHARS, MAX_KEYWORDS, content_words, extract_keywords, generalise
+from limner.rules import MAX_KEYWORD_CHARS, MAX_KEYWORDS, content_words, extract_keywords, generalise, without_article
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,15 @@ def test_generalising_goes_by_small_steps(keyword: str, steps: list[str]) -> Non
 def test_without_categories_a_bare_noun_stays() -> None:
     assert generalise("fox") == "fox"
     assert generalise("") == ""
+
+
+@given(st.text(max_size=40))
+@settings(deadline=None)
+def test_any_text_can_be_generalised_and_stripped(text: str) -> None:
+    assert len(generalise(text, {"fox": "animal"})) <= max(len(text), len("animals"))
+    stripped = without_article(text)
+    assert without_article(stripped) == stripped
+    assert bool(stripped) or not content_words(text)
 
 
 @given(st.lists(st.sampled_from(["crimson", "two", "red", "fox", "of", "under", "a", "cars"]), max_size=6))
