@@ -197,5 +197,34 @@ def world_fetch() -> None:
         terminal.say(folder)
 
 
+@eval_app.command("world")
+def eval_world(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures a task.")] = 100,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure how well a model obeys: objects, counts, colours, places, backgrounds, styles."""
+    _print(terminal.follow(_studio(model=model).eval_world(count)), json, terminal.rows)
+
+
+@eval_app.command("gptdrawer")
+def eval_gptdrawer(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Scenes.")] = 50,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of refinement at most (4).")] = None,
+    seed: Seed = None,
+    model: Model = None,
+    scorer: Scorer = None,
+    llm: Llm = None,
+    json: Json = False,
+) -> None:
+    """Measure what the refinement is worth, against the plain prompt with as many pictures."""
+    studio = _studio(rounds=rounds, seed=seed, model=model, scorer=scorer, llm=llm)
+    report, tables = terminal.follow(studio.eval_gptdrawer(count))
+    if json:
+        terminal.emit(report)
+    else:
+        terminal.say(tables)
+
+
 if __name__ == "__main__":
     sys.exit(main())

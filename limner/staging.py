@@ -6,8 +6,8 @@ import errno
 import itertools
 import shutil
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from limner.types import BadInput, LimnerError
@@ -19,11 +19,12 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def staged_folder(target: Path) -> Generator[Path]:
     """A temporary sibling of `target` to write into; renamed to `target` when the block ends well.
 
-    On any failure, Ctrl-C and a full disk included, the sibling is removed and `target` stays absent.
+    On any failure, Ctrl-C and a full disk included, the sibling and the parents made for it are removed.
     Raises BadInput when `target` is taken or its parent cannot be written, LimnerError when the disk fills.
     """
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise BadInput(f"{target} already exists", "name a new or empty folder with --out")
+    missing = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -39,6 +40,14 @@ def staged_folder(target: Path) -> Generator[Path]:
         raise LimnerError(f"the disk of {target.parent} is full: {error.strerror}", "nothing was kept") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _remove_empty(missing)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, up to the first that holds something."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def free_name(folder: Path, stem: str) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from limner.draw import DrawOptions
 
 OUT = Path("limner-out")
+_KNOWN = ("concepts", "colours", "backgrounds", "times", "weathers", "styles")
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -59,11 +60,9 @@ class Studio:
         """The models of the profile, loaded. Raises ModelUnavailable, which says what is missing."""
         from limner.backends.vision import load_scorer
 
-        return Models(
-            text_to_image=self._painter(self.profile),
-            scorer=load_scorer(self.profile.scorer.source, plan=self.plan),
-            language=self._language_model(),
-        )
+        language = self._language_model()  # first, for a wrong name is told at once
+        painter = self._painter(self.profile)
+        return Models(painter, load_scorer(self.profile.scorer.source, plan=self.plan), language)
 
     def draw(self, prompt: str) -> Generator[Event, None, dict[str, Any]]:
         """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`."""
@@ -89,8 +88,8 @@ class Studio:
         from limner import gallery
         from limner.image import read_recipe
 
-        model = self.settings.model if "model" in self.settings.model_fields_set else read_recipe(file).model
-        profile = load_profile(model)
+        old = read_recipe(file)
+        profile = load_profile(self.settings.model if "model" in self.settings.model_fields_set else old.model)
         target = self.settings.out or free_name(OUT, f"{gallery.slug(file.stem)}-again")
         with staged_folder(target) as folder:
             yield Event("load", f"loading {profile.name}")
@@ -180,6 +179,19 @@ class Studio:
             "hub_offline": constants.HF_HUB_OFFLINE,
         }
 
+    def eval_world(self, count: int) -> Generator[Event, None, dict[str, Any]]:
+        """How well the model obeys, by the world's judge, `count` pictures a task."""
+        from limner.measure import measure_world
+
+        return (yield from measure_world(self._painter(self.profile), count))
+
+    def eval_gptdrawer(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], str]]:
+        """What the refinement is worth on `count` scenes: JSON values, and the tables as text."""
+        from limner.measure import measure_gptdrawer
+
+        options = self._options("any")  # every scene puts its own prompt in
+        return (yield from measure_gptdrawer(self.models, options, count))
+
     def world_show(self, out: Path, *, seed: int, stage: str, style: str | None, size: int) -> dict[str, Any]:
         """One random scene of the picture world, saved to `out`, with its caption, facts and boxes."""
         from limner import scenes
@@ -228,7 +240,8 @@ def _local(source: str) -> Path:
     return WEIGHTS / source.removeprefix("embedded:") if source.startswith("embedded:") else Path(source)
 
 
-def _vocabulary(profile: Profile) -> Mapping[str, list[str]]:
+def _vocabulary(profile: Profile) -> dict[str, list[str]]:
     """What the embedded models know; other models have an open vocabulary."""
     file = _local(profile.text_to_image.source).parent / "vocabulary.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    known: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: known[name] for name in _KNOWN if name in known}

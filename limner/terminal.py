@@ -126,3 +126,8 @@ def drawn_again(report: Mapping[str, Any]) -> None:
 def profiles(report: Mapping[str, Any]) -> None:
     """The profiles that exist, one a line."""
     table(("profile", "here", "what it is"), [list(each.values()) for each in report["profiles"]])
+
+
+def rows(report: Mapping[str, Any]) -> None:
+    """A report's rows, all alike, as one table under their names."""
+    table(list(report["rows"][0]), [list(row.values()) for row in report["rows"]])

@@ -30,7 +30,7 @@ def test_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_nothing_is_left_after_a_failure(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), staged_folder(tmp_path / "out") as folder:
+    with pytest.raises(error), staged_folder(tmp_path / "new" / "out") as folder:
         (folder / "a.txt").write_text("a")
         raise error
     assert list(tmp_path.iterdir()) == []

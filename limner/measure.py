@@ -1,0 +1,57 @@
+"""What `limner eval` runs: the embedded judge and held-out scenes put together with a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from random import Random
+from typing import Any
+
+from limner.backends.hub import WEIGHTS
+from limner.draw import DrawOptions
+from limner.evaluate import gptdrawer, world
+from limner.protocols import Models, TextToImage
+from limner.types import Event, ModelUnavailable
+from limner.world import art, caption, sample
+from limner.world.judge import Judge
+
+JUDGE, VOCABULARY = WEIGHTS / "judge", WEIGHTS / "vocabulary.json"
+
+
+def measure_world(painter: TextToImage, count: int) -> Generator[Event, None, dict[str, Any]]:
+    """GenEval's tasks on held-out combinations, `count` pictures each; returns {"model", "rows"}.
+
+    Where the world's art is not here the judge's ceilings are those recorded when it was trained.
+    """
+    judge, palette, rows = _judge(), _palette(), list[world.Row]()
+    ceilings: dict[str, float] = json.loads((JUDGE / "judge.json").read_text()).get("ceilings", {})
+    with_art = all(map(art.have_art, palette.styles))
+    for step in world.evaluate_world(painter, judge, palette, count=count, ceilings=ceilings, with_art=with_art):
+        if isinstance(step, Event):
+            yield step
+        else:
+            rows.append(step)
+    return world.to_json(rows, painter.name)
+
+
+def measure_gptdrawer(
+    models: Models, options: DrawOptions, count: int
+) -> Generator[Event, None, tuple[dict[str, Any], str]]:
+    """Tables 4 and 5 on `count` held-out crowds of three or four things; returns them as JSON values and as text."""
+    palette, rng = _palette(), Random("gptdrawer")
+    crowds = [sample.sample_scene(rng, "crowd", palette, held_out=True) for _ in range(count)]
+    scenes = [gptdrawer.ScenePrompt(caption.describe(crowd), tuple(caption.facts(crowd))) for crowd in crowds]
+    report = yield from gptdrawer.evaluate_gptdrawer(models, _judge().judge, scenes, options)
+    return report.to_json(), gptdrawer.table(report)
+
+
+def _judge() -> Judge:
+    if not JUDGE.is_dir():
+        raise ModelUnavailable("the embedded judge is not in this installation", "reinstall limner")
+    return Judge.load(JUDGE)
+
+
+def _palette() -> sample.Palette:
+    """Only what the embedded models claim to know is asked of any model."""
+    known: dict[str, list[str]] = json.loads(VOCABULARY.read_text())
+    return sample.Palette(concepts=known["concepts"], styles=known["styles"], backgrounds=known["backgrounds"])

@@ -1,0 +1,71 @@
+"""The README's commands work and its help texts are the command line's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from limner.backends.hub import WEIGHTS
+from limner.config import Profile, Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def commands() -> list[str]:
+    """Every line of the README's shell blocks, in order: they build on one another."""
+    return [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "limner.cli", *shlex.split(command)[1:]]
+    return subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(("limner draw", "limner show"))])
+def test_cheap_commands(command: str, tmp_path: Path) -> None:
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WEIGHTS.joinpath("stable-diffusion").is_dir(), reason="the embedded models are not here")
+def test_drawing_commands(tmp_path: Path) -> None:
+    drawing, show, again = (c for c in commands() if c.startswith(("limner draw", "limner show")))
+    assert run(drawing, tmp_path).returncode == 0
+    [folder] = (tmp_path / "limner-out").iterdir()
+    for command in (show, again):
+        done = run(command, folder)
+        assert done.returncode == 0, done.stderr
+    assert "the same picture" in done.stdout
+
+
+def test_help_texts_have_not_drifted() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "update_readme.py"), "--check"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_is_in_the_table() -> None:
+    rows = re.findall(r"^\| (\w+) \| ([A-Z_]+) \|", README, re.MULTILINE)
+    assert sorted(key for key, _ in rows) == sorted(Settings.model_fields)
+    assert all(variable in (key.upper(), f"LIMNER_{key.upper()}") for key, variable in rows)
+
+
+def test_the_example_profile_is_one() -> None:
+    [text] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert Profile.model_validate({"name": "mine", **tomllib.loads(text)}).scorer.threshold == 0.25
+
+
+def test_make_knows_the_two_commands() -> None:
+    for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
+        assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
