@@ -6,32 +6,22 @@ Each builder returns the folder it wrote; tests load it through the same `from_p
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
-from diffusers import StableDiffusionPipeline as SD
-from diffusers import StableDiffusionXLPipeline as SDXL
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import (
-    BertTokenizer,
-    BlipConfig,
-    BlipForImageTextRetrieval,
-    CLIPConfig,
-    CLIPModel,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+
+# As modules of unknown types: the libraries' own annotations refuse arguments that their documentation asks for.
+diffusers, transformers = import_module("diffusers"), import_module("transformers")
 
 TEXT_LENGTH = 16
 WORDS = ("red", "fox", "castle", "snow")
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
-def clip_tokenizer(length: int = TEXT_LENGTH) -> CLIPTokenizer:
+def clip_tokenizer(length: int = TEXT_LENGTH) -> Any:
     """A byte-level CLIP tokenizer whose only merges spell WORDS; any other word falls into single letters."""
     letters = sorted(ByteLevel.alphabet())
     vocabulary = [_START, _END, *letters, *(f"{letter}</w>" for letter in letters)]
@@ -45,10 +35,10 @@ def clip_tokenizer(length: int = TEXT_LENGTH) -> CLIPTokenizer:
                 vocabulary.append(left + right)
             left += right
     table = {token: index for index, token in enumerate(vocabulary)}
-    return CLIPTokenizer(vocab=table, merges=merges, model_max_length=length)
+    return transformers.CLIPTokenizer(vocab=table, merges=merges, model_max_length=length)
 
 
-def _text_config(tokenizer: CLIPTokenizer, **changes: Any) -> CLIPTextConfig:
+def _text_config(tokenizer: Any, **changes: Any) -> Any:
     settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -61,10 +51,10 @@ def _text_config(tokenizer: CLIPTokenizer, **changes: Any) -> CLIPTextConfig:
         "pad_token_id": tokenizer.pad_token_id,
         "projection_dim": 32,
     }
-    return CLIPTextConfig(**(settings | changes))
+    return transformers.CLIPTextConfig(**(settings | changes))
 
 
-def _unet(**changes: Any) -> UNet2DConditionModel:
+def _unet(**changes: Any) -> Any:
     settings: dict[str, Any] = {
         "sample_size": 8,
         "block_out_channels": (32, 64),
@@ -74,11 +64,11 @@ def _unet(**changes: Any) -> UNet2DConditionModel:
         "attention_head_dim": 4,
         "cross_attention_dim": 32,
     }
-    return UNet2DConditionModel(**(settings | changes))
+    return diffusers.UNet2DConditionModel(**(settings | changes))
 
 
-def _vae() -> AutoencoderKL:
-    return AutoencoderKL(
+def _vae() -> Any:
+    return diffusers.AutoencoderKL(
         block_out_channels=(32, 32),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
@@ -89,8 +79,8 @@ def _vae() -> AutoencoderKL:
     )
 
 
-def _scheduler(prediction_type: str) -> PNDMScheduler:
-    return PNDMScheduler(
+def _scheduler(prediction_type: str) -> Any:
+    return diffusers.PNDMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
@@ -102,11 +92,11 @@ def _scheduler(prediction_type: str) -> PNDMScheduler:
 
 def stable_diffusion(folder: Path, *, prediction_type: str = "v_prediction") -> Path:
     """A StableDiffusionPipeline that draws 16 x 16 pictures (8 x 8 latents, a VAE of factor 2)."""
-    torch.manual_seed(0)
+    transformers.set_seed(0)
     tokenizer = clip_tokenizer()
-    pipeline = SD(
+    pipeline = diffusers.StableDiffusionPipeline(
         vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config(tokenizer)),
+        text_encoder=transformers.CLIPTextModel(_text_config(tokenizer)),
         tokenizer=tokenizer,
         unet=_unet(),
         scheduler=_scheduler(prediction_type),
@@ -120,13 +110,13 @@ def stable_diffusion(folder: Path, *, prediction_type: str = "v_prediction") -> 
 
 def stable_diffusion_xl(folder: Path) -> Path:
     """A StableDiffusionXLPipeline with both text encoders, pooled text and size conditioning."""
-    torch.manual_seed(0)
+    transformers.set_seed(0)
     first, second = clip_tokenizer(), clip_tokenizer()
     second.pad_token = "!"
-    pipeline = SDXL(
+    pipeline = diffusers.StableDiffusionXLPipeline(
         vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config(first)),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config(second, hidden_act="gelu")),
+        text_encoder=transformers.CLIPTextModel(_text_config(first)),
+        text_encoder_2=transformers.CLIPTextModelWithProjection(_text_config(second, hidden_act="gelu")),
         tokenizer=first,
         tokenizer_2=second,
         unet=_unet(
@@ -145,12 +135,12 @@ def stable_diffusion_xl(folder: Path) -> Path:
 
 def clip(folder: Path) -> Path:
     """A CLIPModel of 32-pixel pictures with its tokenizer and preprocessor_config.json."""
-    torch.manual_seed(0)
+    transformers.set_seed(0)
     tokenizer = clip_tokenizer()
     text = _text_config(tokenizer).to_dict()
     vision = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
     vision |= {"image_size": 32, "patch_size": 8}
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
+    model = transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _write_preprocessor(folder, {"shortest_edge": 32}, crop={"height": 32, "width": 32})
@@ -159,19 +149,22 @@ def clip(folder: Path) -> Path:
 
 def blip(folder: Path) -> Path:
     """A BlipForImageTextRetrieval of 32-pixel pictures, as Salesforce/blip-itm-base-coco is laid out."""
-    torch.manual_seed(0)
+    transformers.set_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *WORDS]
-    tokenizer = BertTokenizer(vocab={entry: index for index, entry in enumerate(entries)})
+    tokenizer = transformers.BertTokenizer(vocab={entry: index for index, entry in enumerate(entries)})
     size = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = BlipConfig(
+    config = transformers.BlipConfig(
         text_config=size
         | {"vocab_size": len(entries), "encoder_hidden_size": 32, "max_position_embeddings": 64, "pad_token_id": 0},
         vision_config=size | {"image_size": 32, "patch_size": 8},
         image_text_hidden_size=16,
         projection_dim=16,
     )
-    BlipForImageTextRetrieval(config).save_pretrained(folder)
+    model = transformers.BlipForImageTextRetrieval(config)
+    for weight in model.parameters():  # larger than at the start of training, or every picture would look the same
+        torch.nn.init.normal_(weight.data, std=0.2)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _write_preprocessor(folder, {"height": 32, "width": 32}, crop=None)
     return folder

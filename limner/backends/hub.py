@@ -24,7 +24,9 @@ from transformers.utils import logging as transformers_logging
 from limner.types import ModelUnavailable
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "world" / "weights"
+_EMBEDDED = re.compile(r"embedded:([\w-]*)")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SHARD = re.compile(r"[\w.-]+\.safetensors")
 _PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _MAX_CONFIG_BYTES = 8 * 2**20
 _LARGE_TABLES = {"tokenizer.json", "vocab.json"}
@@ -40,8 +42,8 @@ def model_folder(source: str, *, files: Sequence[str], default: str = "") -> Pat
     local folder never touches the network. Raises ModelUnavailable when there is no such model or it is
     neither cached nor within reach.
     """
-    if source.startswith("embedded:"):
-        return _existing(WEIGHTS / (source.removeprefix("embedded:") or default), source)
+    if embedded := _EMBEDDED.fullmatch(source):
+        return _existing(WEIGHTS / (embedded[1] or default), source)
     local = Path(source).expanduser()
     if local.is_dir() or not _HUB_ID.fullmatch(source):
         return _existing(local, source)
@@ -49,7 +51,7 @@ def model_folder(source: str, *, files: Sequence[str], default: str = "") -> Pat
 
 
 def _existing(folder: Path, source: str) -> Path:
-    if not folder.is_dir():
+    if not source or not folder.is_dir():
         raise ModelUnavailable(
             f"no model at {source!r}", "give a folder that exists, a Hugging Face id owner/name, or embedded:"
         )
@@ -82,8 +84,8 @@ def _check_config(path: Path, content: Any) -> None:
         attention = key.lstrip("_").startswith("attn_implementation") and value not in _PLAIN_ATTENTION
         if (key in _CODE_KEYS and value) or attention:
             raise ModelUnavailable(f"{path} asks to run code ({key!r})", "Limner only loads models without code")
-        if key == "weight_map" and not all(str(name).endswith(".safetensors") for _, name in _entries(value)):
-            raise ModelUnavailable(f"{path} lists weights that are not safetensors")
+        if key == "weight_map" and not all(_SHARD.fullmatch(str(name)) for _, name in _entries(value)):
+            raise ModelUnavailable(f"{path} lists weights that are not safetensors files beside it")
 
 
 def _entries(content: Any) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,5 @@
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -46,10 +47,8 @@ def test_any_recipe_survives_the_json_form(recipe: Recipe, extra: dict[str, obje
 @given(st.text(max_size=300))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for read in (parse_parameters, parse_json):
-        try:
+        with suppress(BadInput):
             read(text)
-        except BadInput as error:
-            assert error.exit_code == 2
 
 
 def test_the_form_is_a1111s() -> None:
