@@ -1,0 +1,182 @@
+"""What a run of `limner.draw` stands on: its options filled in, its keywords, and the means to draw and score."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from limner import writer
+from limner.prompt import check_prompt, plain
+from limner.protocols import DrawRequest, Features, Models, TextToImage
+from limner.refine import SEEDS, Drawn, Plan
+from limner.types import BadInput, Keyword, Recipe, Scorecard
+
+BATCH = 16
+"""The paper's B, pictures a round, for machines that can draw so many at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawOptions:
+    """What to draw and how hard to try. None means: the model's own, or for `seed` one drawn by lot and recorded.
+
+    `count` pictures a round, at most `rounds` rounds and `budget` pictures in all; `threshold` is a cosine in
+    [-1, 1], None for the scorer's own per keyword. `width` and `height` are pixels. `baseline` draws the raw
+    description in one batch and refines nothing. Raises BadInput for what no picture can be drawn with.
+    """
+
+    prompt: str
+    count: int | None = None
+    rounds: int = 4
+    threshold: float | None = None
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    width: int | None = None
+    height: int | None = None
+    negative_prompt: str = ""
+    baseline: bool = False
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("count", "rounds", "steps", "width", "height", "budget"):
+            value: int | None = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadInput(f"{name} is {value}", "it must be at least 1")
+        if self.guidance is not None and not math.isfinite(self.guidance):
+            raise BadInput(f"guidance is {self.guidance}", "give a finite number such as 3.5")
+        if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
+            raise BadInput(f"threshold is {self.threshold}", "give a cosine between -1 and 1, or auto")
+        if self.seed is not None and not 0 <= self.seed < SEEDS:
+            raise BadInput(f"seed is {self.seed}", f"give a whole number from 0 to {SEEDS - 1}")
+
+    def round_sizes(self, max_batch: int) -> tuple[int, ...]:
+        """Return how many pictures each round may draw; a round is planned as what the machine takes, at most B."""
+        count = self.count or min(BATCH, max_batch)
+        total = count * (1 if self.baseline else self.rounds)
+        total = min(total, self.budget or total)
+        return tuple(min(count, total - start) for start in range(0, total, count))
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds by stage: `with clock("draw"): ...` adds to «draw»."""
+
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextmanager
+    def __call__(self, stage: str) -> Generator[None]:
+        """Add the time of the block to `stage`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Easel:
+    """One run's models and settings; nothing in it changes but the clock and the warnings.
+
+    `sheet` is the request that every picture shares but for prompt and seed; `sizes` says how many pictures each
+    round may draw; `threshold` None means the scorer's own per text; `llm` names what extracted the keywords.
+    """
+
+    models: Models
+    prompt: str
+    keywords: tuple[Keyword, ...]
+    seed: int
+    sizes: tuple[int, ...]
+    sheet: DrawRequest
+    threshold: float | None
+    llm: str
+    warnings: list[str]
+    clock: Stopwatch
+
+    def draw(self, plans: Sequence[Plan]) -> list[Drawn]:
+        """Draw and score one picture per plan, in order and in batches of at most what the model takes at once."""
+        painter, step = self.models.text_to_image, self.models.text_to_image.max_batch
+        requests = [replace(self.sheet, prompt=p.variant.prompt, seed=p.seed) for p in plans]
+        with self.clock("draw"):
+            batches = [painter.draw(requests[start : start + step]) for start in range(0, len(requests), step)]
+        pictures = [picture for batch in batches for picture in batch]
+        with self.clock("score"):
+            features = self.models.scorer.encode_pictures(pictures)
+        cards = self.score(features, [keyword.original for keyword in self.keywords])
+        rows = zip(pictures, requests, cards, plans, features, strict=True)
+        return [Drawn(i, _recipe(painter, r), c, p.variant.name, f, p.kept) for i, r, c, p, f in rows]
+
+    def score(self, features: Features, texts: Sequence[str]) -> list[Scorecard]:
+        """Score pictures by their features, on every text and the whole prompt: cosines (Eq. 3) as one product."""
+        with self.clock("score"):
+            cosines = features @ self.models.scorer.encode_texts([*texts, plain(self.prompt)]).T
+            thresholds = self._thresholds(texts)
+        table: list[list[float]] = np.round(cosines.astype(float), 6).tolist()
+        return [Scorecard(dict(zip(texts, row[:-1], strict=True)), thresholds, row[-1]) for row in table]
+
+    def broader(self, texts: Sequence[str]) -> list[str]:
+        """Ask the language model for a more general wording of each text that keeps the theme (section 3.7)."""
+        found = writer.generalise_all(texts, plain(self.prompt), self.models.language)
+        self.warnings.extend(dict.fromkeys(warning for answer in found for warning in answer.warnings))
+        return [answer.text for answer in found]
+
+    def _thresholds(self, texts: Sequence[str]) -> dict[str, float]:
+        values = self.models.scorer.thresholds(texts) if self.threshold is None else [self.threshold] * len(texts)
+        return dict(zip(texts, values, strict=True))
+
+
+def set_up(models: Models, options: DrawOptions) -> Easel:
+    """Check the prompt, extract its keywords (Eq. 2) and fill in the options; draws nothing yet.
+
+    Raises BadInput for a prompt that cannot be drawn.
+    """
+    prompt, clock = check_prompt(options.prompt), Stopwatch()
+    words = plain(prompt)
+    with clock("keywords"):
+        found = writer.extract_keywords(words, models.language)
+    unknown = models.text_to_image.unknown_words(words)
+    return Easel(
+        models=models,
+        prompt=prompt,
+        keywords=tuple(Keyword(word, word) for word in found.keywords),
+        seed=secrets.randbelow(SEEDS) if options.seed is None else options.seed,
+        sizes=options.round_sizes(models.text_to_image.max_batch),
+        sheet=_sheet(models.text_to_image, options),
+        threshold=options.threshold,
+        llm=found.source,
+        warnings=[*found.warnings, *([f"the model does not know: {', '.join(unknown)}"] if unknown else [])],
+        clock=clock,
+    )
+
+
+def _sheet(painter: TextToImage, options: DrawOptions) -> DrawRequest:
+    width, height = painter.default_size
+    return DrawRequest(
+        prompt="",
+        seed=0,
+        steps=options.steps or painter.default_steps,
+        guidance=painter.default_guidance if options.guidance is None else options.guidance,
+        width=options.width or width,
+        height=options.height or height,
+        negative_prompt=options.negative_prompt,
+    )
+
+
+def _recipe(painter: TextToImage, request: DrawRequest) -> Recipe:
+    return Recipe(
+        prompt=request.prompt,
+        seed=request.seed,
+        steps=request.steps,
+        guidance=request.guidance,
+        width=request.width,
+        height=request.height,
+        model=painter.name,
+        model_hash=painter.model_hash,
+        sampler=painter.sampler,
+        negative_prompt=request.negative_prompt,
+    )

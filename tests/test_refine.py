@@ -1,0 +1,168 @@
+"""The rules of GPTDrawer, each by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limner.refine import (
+    HEAVIEST,
+    KEPT_SEEDS,
+    SEEDS,
+    Drawn,
+    Trial,
+    Variant,
+    choose_best,
+    choose_next,
+    emphasise,
+    plan_pictures,
+    promising_seeds,
+    raise_weights,
+    refine,
+    shortfall,
+    variants,
+)
+from limner.types import Keyword, Picture, Recipe, Scorecard
+
+_FOX, _CASTLE = Keyword("fox", "fox"), Keyword("castle", "castle")
+
+
+def _drawn(*scores: float, seed: int = 0, overall: float = 0.0, prompt: str = "p", kept: bool = False) -> Drawn:
+    names = [f"k{i}" for i in range(len(scores))]
+    card = Scorecard(dict(zip(names, scores, strict=True)), dict.fromkeys(names, 0.2), overall)
+    recipe = Recipe(prompt, seed, steps=1, guidance=1.0, width=1, height=1, model="m")
+    blank = Picture(np.zeros((1, 1, 3), np.uint8))
+    return Drawn(blank, recipe, card, prompt, np.zeros(1, np.float32), kept)
+
+
+_cosines = st.floats(-1, 1, width=32)
+_pictures = st.lists(st.tuples(_cosines, _cosines, _cosines), min_size=1, max_size=8)
+
+
+@given(_pictures)
+def test_no_picture_shows_its_least_keyword_better_than_the_best(rows: list[tuple[float, ...]]) -> None:
+    best = choose_best([_drawn(*row) for row in rows])
+    assert best.card.margin == max(min(row) - 0.2 for row in rows)
+
+
+@given(_pictures)
+def test_a_picture_that_passes_beats_one_that_does_not(rows: list[tuple[float, ...]]) -> None:
+    pictures = [_drawn(*row) for row in rows]
+    assert choose_best(pictures).card.passed == any(drawn.card.passed for drawn in pictures)
+
+
+@given(_pictures, st.randoms(use_true_random=False))
+def test_the_choice_does_not_depend_on_the_order(rows: list[tuple[float, ...]], random: Random) -> None:
+    pictures = [_drawn(*row) for row in rows]
+    shuffled = random.sample(pictures, len(pictures))
+    assert choose_best(pictures).card.margin == choose_best(shuffled).card.margin
+
+
+def test_ties_go_to_the_mean_then_to_the_whole_prompt_then_to_the_first() -> None:
+    assert choose_best([_drawn(0.3, 0.3), _drawn(0.3, 0.5)]).card.scores["k1"] == 0.5
+    assert choose_best([_drawn(0.3, overall=0.1), _drawn(0.3, overall=0.2)]).card.overall == 0.2
+    assert choose_best([_drawn(0.3, seed=1), _drawn(0.3, seed=2)]).recipe.seed == 1
+
+
+def test_a_strong_keyword_does_not_hide_a_missing_one() -> None:
+    assert choose_best([_drawn(0.9, 0.1), _drawn(0.21, 0.21)]).card.passed
+
+
+@given(_pictures)
+def test_nothing_falls_short_exactly_when_the_picture_passes(rows: list[tuple[float, ...]]) -> None:
+    for card in [_drawn(*row).card for row in rows]:
+        assert (shortfall(card) == 0.0) == card.passed
+        assert shortfall(card) <= 0.0
+
+
+def test_only_missing_keywords_grow_heavier_and_not_for_ever() -> None:
+    keywords = (_FOX, _CASTLE)
+    for _ in range(10):
+        keywords = raise_weights(keywords, ["castle"])
+    assert [k.weight for k in keywords] == [1.0, HEAVIEST]
+
+
+def _shout(texts: Sequence[str]) -> list[str]:
+    return [text.upper() for text in texts]
+
+
+def test_refinement_takes_turns_and_remembers_what_the_user_said() -> None:
+    heavier = refine((_FOX, _CASTLE), ["fox"], 1, _shout)
+    broader = refine(heavier, ["fox"], 2, _shout)
+    assert heavier == (Keyword("fox", "fox", 1.1), _CASTLE)
+    assert broader == (Keyword("FOX", "fox", 1.1), _CASTLE)
+
+
+def test_weights_stand_in_the_sentence_where_the_words_are() -> None:
+    keywords = raise_weights((_FOX, _CASTLE), ["fox"])
+    assert emphasise("a fox by a castle", keywords) == "a (fox:1.1) by a castle"
+
+
+def test_the_raw_description_is_always_offered_first_and_no_prompt_twice() -> None:
+    keywords = (_FOX, _CASTLE)
+    assert [v.name for v in variants("a fox by a castle", keywords, ())] == ["description", "keywords"]
+    assert variants("fox, castle", keywords, ()) == [Variant("description", "fox, castle")]
+    offered = variants(
+        "a fox by a castle", raise_weights(keywords, ["castle"]), ["castle"], (_FOX, Keyword("house", "castle"))
+    )
+    assert [v.prompt for v in offered] == [
+        "a fox by a castle",
+        "fox, (castle:1.1)",
+        "a fox by a (castle:1.1)",
+        "a fox by a (castle:1.21)",
+        "(castle:1.1), fox",
+        "fox, house",
+    ]
+
+
+def test_every_choice_is_tried_before_any_is_trusted() -> None:
+    assert choose_next(["a", "b", "c"], [Trial("a", 5.0)]) == "b"
+    assert choose_next(["a", "b", "c"], [Trial("a", 5.0)], ["b"]) == "c"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_better_choice_gets_most_of_the_pictures_and_the_other_a_second_chance(seed: int) -> None:
+    luck = np.random.default_rng(seed)
+    trials: list[Trial] = []
+    for _ in range(100):
+        choice = choose_next(["plain", "better"], trials)
+        trials.append(Trial(choice, luck.normal(0.2 if choice == "better" else 0.0, 0.2)))
+    tries = Counter(trial.choice for trial in trials)
+    assert tries["better"] > 70
+    assert tries["plain"] >= 2
+
+
+def test_one_batch_is_shared_out_when_nothing_is_known() -> None:
+    plans = plan_pictures([Variant("a", "a"), Variant("b", "b")], [], 7, 4)
+    assert [(p.variant.name, p.seed) for p in plans] == [("a", 7), ("b", 8), ("a", 9), ("b", 10)]
+
+
+def test_promising_seeds_are_those_that_lack_least() -> None:
+    pictures = [_drawn(-0.9, 0.5, 0.5, seed=1), _drawn(0.1, 0.1, 0.1, seed=2), _drawn(0.3, 0.1, 0.5, seed=3)]
+    assert promising_seeds(pictures, 2) == [3, 2]
+
+
+@given(st.lists(st.tuples(_cosines, st.integers(0, 5), st.sampled_from("pq")), max_size=20), st.integers(1, 8))
+def test_no_picture_is_planned_that_was_drawn_before(rows: list[tuple[float, int, str]], number: int) -> None:
+    before = [_drawn(score, seed=100 + seed, prompt=prompt, kept=i > 0) for i, (score, seed, prompt) in enumerate(rows)]
+    plans = plan_pictures([Variant("p", "p"), Variant("q", "q")], before, 500, number)
+    pairs = [(p.seed, p.variant.prompt) for p in plans]
+    assert len(set(pairs)) == number
+    assert not {(d.recipe.seed, d.recipe.prompt) for d in before} & set(pairs)
+    assert {p.seed for p in plans if p.kept} <= set(promising_seeds(before, KEPT_SEEDS))
+
+
+def test_seeds_wrap_around() -> None:
+    plans = plan_pictures([Variant("a", "a")], [], SEEDS - 1, 2)
+    assert [p.seed for p in plans] == [SEEDS - 1, 0]
+
+
+def test_there_is_no_best_of_nothing() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        choose_best([])
