@@ -22,9 +22,10 @@ from limner.train.optim import MixedOptimizer, Rates
 from limner.types import Picture
 from limner.world.render import render
 from limner.world.sample import STAGES, sample_scene
+from limner.world.scene import Scene
 
 CROP = 64
-BATCH = 10
+BATCH = 16
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -48,10 +49,23 @@ def to_tensor(pictures: list[Picture]) -> Tensor:
 
 
 def crops(rng: Random, count: int) -> Tensor:
-    """Random crops of random scenes, in [-1, 1], shape (count, 3, CROP, CROP)."""
-    whole = to_tensor([render(sample_scene(rng, rng.choice(STAGES))) for _ in range(count)])
-    corners = [(rng.randrange(0, 128 - CROP + 1), rng.randrange(0, 128 - CROP + 1)) for _ in range(count)]
+    """Crops of random scenes, in [-1, 1], shape (count, 3, CROP, CROP); three of four are cut around an object."""
+    scenes = [sample_scene(rng, rng.choice(STAGES)) for _ in range(count)]
+    whole = to_tensor([render(scene) for scene in scenes])
+    corners = [_corner(rng, scene) for scene in scenes]
     return torch.stack([w[:, y : y + CROP, x : x + CROP] for w, (x, y) in zip(whole, corners, strict=True)])
+
+
+def _corner(rng: Random, scene: Scene) -> tuple[int, int]:
+    """The top left corner of a crop, in pixels of a picture of 128: anywhere, or such that an object is in it."""
+    last = 128 - CROP
+    if rng.random() < 0.25:
+        return rng.randint(0, last), rng.randint(0, last)
+    thing = rng.choice(scene.things)
+    reach = thing.size / 3
+    centre = thing.x + rng.uniform(-reach, reach), thing.y + rng.uniform(-reach, reach)
+    x, y = (min(last, max(0, round(c * 128 - CROP / 2))) for c in centre)
+    return x, y
 
 
 def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--rate", type=float, default=1.0, help="scales both learning rates")
     parser.add_argument("--decoder", action="store_true", help="freeze the encoder and go on with the decoder")
     args = parser.parse_args()
     start_processes()
@@ -83,7 +98,7 @@ def main() -> None:
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
     model = model.to(torch.bfloat16).train()
-    optimizer = MixedOptimizer(model.named_parameters(), Rates(muon=0.01, adamw=1e-3, ema=0.995))
+    optimizer = MixedOptimizer(model.named_parameters(), Rates(muon=0.01 * args.rate, adamw=1e-3 * args.rate, ema=0.995))
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         truth = crops(rng, BATCH)

@@ -6,7 +6,6 @@ Run one process per core with `torchrun --nproc_per_node 2 -m limner.train.<reci
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,9 +42,11 @@ def rate_factor(budget: Budget, steps: int, spent: float) -> float:
 
 
 def start_processes() -> tuple[int, int]:
-    """Join the other processes when torchrun started this one; one thread each. Returns (rank, world size)."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("WORLD_SIZE", "1"))))
-    if "RANK" in os.environ and not dist.is_initialized():
+    """Join the other processes when torchrun started this one. Returns (rank, world size).
+
+    Threads are torchrun's business: it gives each process OMP_NUM_THREADS=1.
+    """
+    if dist.is_torchelastic_launched() and not dist.is_initialized():
         dist.init_process_group("gloo")
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
