@@ -78,7 +78,7 @@ def shortfall(card: Scorecard) -> float:
     """How far a picture is from passing: its keywords' cosines below threshold, averaged; 0 when it passes.
 
     This steers the search, not the choice. The margin looks at the worst keyword only, and so hides which of two
-    failing pictures came closer; steering by it took 5 to 8 % more pictures (docs/LOG.md).
+    failing pictures came closer; steering by it took 2 to 6 % more pictures (docs/decisions/0005).
     """
     return statistics.fmean(min(score - card.threshold[k], 0.0) for k, score in card.scores.items())
 
@@ -163,7 +163,7 @@ def choose_next(choices: Sequence[str], trials: Sequence[Trial], pending: Sequen
 
     def hope(choice: str) -> tuple[float, int]:
         mean = statistics.fmean([t.value for t in trials if t.choice == choice] or [typical])
-        return mean + spread * math.sqrt(total / (2 * tries[choice])), -tries[choice]
+        return mean + spread * math.sqrt(2 * total / tries[choice]), -tries[choice]
 
     return max(choices, key=hope)
 
