@@ -2,11 +2,11 @@
 
 **A picture does not depend on its batch.** The noise comes from one generator per request, and text is
 encoded prompt by prompt. What remains is arithmetic: a matrix product may add in another order when it has
-more rows. In bfloat16 the kernels measured here do not (U-Net of 2 to 64 rows, channels-last decoder), in
+more rows. In bfloat16 the kernels measured here do not (U-Net of 2 to 32 rows, channels-last decoder), in
 float32 they do (1 x 1 convolutions, the products of the time embedding). Kernels differ between machines, so
 nothing is assumed: before a batch size is first used for a shape of picture, one step of it is compared with
 the same picture alone, bit by bit in every row, and only sizes that agree are used. In float32 this mostly
-means one picture at a time, which costs a quarter of the speed of batches.
+means one picture at a time, which costs about a third of the speed of batches.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors_torch
 
 from limner.backends.diffusion import DiffusionModel, load_text_to_image
 from limner.backends.hardware import Plan
@@ -200,9 +201,10 @@ def test_a_decoder_that_overflows_stays_in_float32(
 ) -> None:
     folder = Path(shutil.copytree(checkpoints / "stable_diffusion", tmp_path / "sd"))
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
-    weights = load_file(path)
+    files: Any = safetensors_torch
+    weights = files.load_file(path)
     weights["decoder.conv_out.weight"] *= gain
-    save_file(weights, path, {"format": "pt"})
+    files.save_file(weights, path, {"format": "pt"})
     assert load(folder, "bfloat16").loaded.pipeline.vae.dtype == expected
 
 
