@@ -118,7 +118,7 @@ def ceilings(judge: Judge, palette: Palette, count: int = 300) -> dict[str, floa
 
 def ship_pipeline(source: Path) -> None:
     """The StableDiffusionPipeline folder, in half precision."""
-    pipeline = StableDiffusionPipeline.from_pretrained(source, torch_dtype=torch.float16, safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(source, dtype=torch.float16, safety_checker=None)
     shutil.rmtree(WEIGHTS / "stable-diffusion", ignore_errors=True)
     pipeline.save_pretrained(WEIGHTS / "stable-diffusion")
 

@@ -171,7 +171,11 @@ def _draw(concept: str, style: str, pixels: int) -> Image.Image:
         raise BadInput(f"the world has no concept «{concept}»", "limner models show embedded lists them")
     if not have_art(style):
         raise LimnerError(f"the art of style «{style}» is not here", "limner world fetch brings it")
-    hexcode = CONCEPTS[concept].hexcode
+    return drawing(CONCEPTS[concept].hexcode, style, pixels)
+
+
+def drawing(hexcode: str, style: str, pixels: int) -> Image.Image:
+    """The drawing of an emoji in one of the fetched styles: RGBA, pixels x pixels, not cut."""
     if style == "3d":
         return Image.open(_webp(hexcode)).convert("RGBA").resize((pixels, pixels), Image.Resampling.LANCZOS)
     return svg(_icon_svg(style, hexcode), pixels)

@@ -7,12 +7,16 @@ five styles draw. Its name is what people say («car», not «automobile»); its
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import inflect
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-from limner.world.art import NAME_PACKAGES, STYLE_PACKAGES, fetch_art, icon_set, package_folder
+from limner.world.art import NAME_PACKAGES, STYLE_PACKAGES, drawing, fetch_art, icon_set, package_folder
 
 CONCRETE_GROUPS = (3, 4, 5, 6, 7)
 PLAIN_NAMES = {
@@ -47,6 +51,9 @@ TINTABLE_SUBGROUPS = frozenset(
     "computer light-video book-paper mail writing office lock tool science household event plant-flower".split()
 )
 
+HUES = (("red", 8), ("orange", 27), ("yellow", 45), ("green", 120), ("blue", 178), ("purple", 208), ("pink", 240), ("red", 255))
+"""Colour words and the last hue (0-255) of each."""
+
 
 def build() -> dict[str, dict[str, Any]]:
     """The table name -> {hexcode, group, general, plural, tintable}, in the order of the name package."""
@@ -65,8 +72,24 @@ def build() -> dict[str, dict[str, Any]]:
                 "general": GENERAL.get(group, "thing"),
                 "plural": str(plurals.plural_noun(name)),  # type: ignore[arg-type]
                 "tintable": group in TINTABLE_SUBGROUPS,
+                "native": native_colours(entry["hexcode"].lower()),
             }
     return table
+
+
+def native_colours(hexcode: str) -> dict[str, str]:
+    """The colour word for more than half of a drawing, by style, where one word says so much of it."""
+    found = {style: _main_colour(np.asarray(drawing(hexcode, style, 48))) for style in STYLE_PACKAGES}
+    return {style: colour for style, colour in found.items() if colour}
+
+
+def _main_colour(pixels: npt.NDArray[np.uint8]) -> str | None:
+    hsv = np.asarray(Image.fromarray(pixels[..., :3]).convert("HSV"))[pixels[..., 3] > 128].astype(int)
+    vivid = hsv[(hsv[:, 1] > 100) & (hsv[:, 2] > 80)]
+    brown = (vivid[:, 0] > 8) & (vivid[:, 0] <= 27) & (vivid[:, 2] < 205)
+    names = [next(name for name, last in HUES if hue <= last) for hue in vivid[~brown, 0].tolist()]
+    colour, pixels_of = Counter(names).most_common(1)[0] if names else ("", 0)
+    return colour if pixels_of > 0.5 * len(hsv) else None
 
 
 def _drawn_in_all(hexcode: str) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from limner.world.vocabulary import concept
+
 Relation = Literal["left of", "right of", "above", "below", "in front of"]
 FactKind = Literal["object", "colour", "count", "relation", "background", "time", "weather", "style"]
 RELATIONS: tuple[Relation, ...] = ("left of", "right of", "above", "below", "in front of")
@@ -101,9 +103,14 @@ def relations(scene: Scene) -> Iterator[tuple[int, Relation, int]]:
                     yield i, "in front of", j
 
 
+def colour_of(thing: Thing) -> str | None:
+    """The colour a thing is seen in: its tint, or the one its drawing has anyway."""
+    return thing.colour or concept(thing.concept).native.get(thing.style)
+
+
 def is_true(fact: Fact, scene: Scene) -> bool:
     """Whether a claim holds of a scene, exactly. A car of any colour makes «car» true; counts must be equal."""
-    things = [t for t in scene.things if t.concept == fact.concept and fact.colour in (None, t.colour)]
+    things = [t for t in scene.things if t.concept == fact.concept and fact.colour in (None, colour_of(t))]
     match fact.kind:
         case "object" | "colour":
             return bool(things)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from limner.world.shapes import SHAPES
@@ -16,7 +17,8 @@ from limner.world.shapes import SHAPES
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A noun of the world. `general` is a broader noun; `tintable` says whether a colour may be put on it."""
+    """A noun of the world. `general` is a broader noun; `tintable` says whether a colour may be put on it; `native`
+    is the colour it mostly has untinted, by style, where it has one («car» is red in the flat style)."""
 
     name: str
     plural: str
@@ -24,6 +26,7 @@ class Concept:
     general: str
     tintable: bool
     hexcode: str = ""
+    native: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
 
 def _load() -> dict[str, Concept]:
