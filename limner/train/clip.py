@@ -33,7 +33,7 @@ from limner.world.vocabulary import COLOURS, concept
 
 BATCH = 48
 STAGE_SHARES = {"single": 0.3, "pair": 0.35, "count": 0.15, "crowd": 0.2}
-MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+NEAR_MISSES = 2
 TEXT_WIDTH = 256
 
 
@@ -55,10 +55,14 @@ def new_clip() -> CLIPModel:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The texts of one batch and their truth: labels float (pictures, texts)."""
+    """The texts of one batch and their truth: labels float (pictures, texts).
+
+    `near` marks the pairs (1.0) of a picture with its own keywords and their near misses: the hard ones.
+    """
 
     texts: Sequence[str]
     labels: Tensor
+    near: Tensor
 
 
 def wrong(fact: Fact, rng: Random) -> Fact:
@@ -71,8 +75,10 @@ def wrong(fact: Fact, rng: Random) -> Fact:
     if fact.kind == "count":
         count = rng.choice([n for n in (2, 3, 4) if n != fact.count])
         return _thing(fact, fact.colour, count)
-    if fact.kind in ("object", "colour") and concept(fact.concept).tintable:
-        return _thing(fact, rng.choice([c for c in COLOURS if c != fact.colour]), 1)
+    if fact.kind in ("object", "colour"):
+        if concept(fact.concept).tintable and rng.random() < 0.75:
+            return _thing(fact, rng.choice([c for c in COLOURS if c != fact.colour]), 1)
+        return _thing(fact, fact.colour, rng.choice((2, 3, 4)))
     return fact
 
 
@@ -85,16 +91,20 @@ def _thing(fact: Fact, colour: str | None, count: int) -> Fact:
 def keyword_batch(scenes: Sequence[Scene], rng: Random) -> Texts:
     """Keywords of all scenes, true ones and their near misses, each judged against every scene."""
     claims: dict[str, Fact] = {}
+    own: list[set[str]] = []
     for scene in scenes:
         true = facts(scene)
         style = Fact("style", "", value=scene.style)
         chosen = [*rng.sample(true, min(len(true), 4)), *([style] if rng.random() < 0.25 else [])]
         bare = [Fact("object", f.concept, f.concept) for f in chosen if f.kind in ("colour", "count")]
-        for fact in (*chosen, *bare[:1], wrong(rng.choice(true), rng)):
-            exact = replace(fact, kind="count") if fact.count > 1 else fact
-            claims[phrase(exact, rng)] = exact
+        said = [*chosen, *bare[:1], *(wrong(rng.choice(true), rng) for _ in range(NEAR_MISSES))]
+        exact = [replace(fact, kind="count") if fact.count > 1 else fact for fact in said]
+        mine = {phrase(fact, rng): fact for fact in exact}
+        claims |= mine
+        own.append(set(mine))
     labels = [[float(is_true(fact, scene)) for fact in claims.values()] for scene in scenes]
-    return Texts(list(claims), torch.tensor(labels))
+    near = [[float(text in mine) for text in claims] for mine in own]
+    return Texts(list(claims), torch.tensor(labels), torch.tensor(near))
 
 
 def patch_labels(scenes: Sequence[Scene], nouns: Sequence[str]) -> Tensor:
@@ -169,7 +179,9 @@ def main() -> None:
         by_keyword = scale * whole @ words[: len(keywords.texts)].T + scales.bias[0]
         by_caption = scale * whole @ captions.T + scales.bias[1]
         by_patch = scale * patches @ words[len(keywords.texts) :].T + scales.bias[2]
+        near = F.binary_cross_entropy_with_logits(by_keyword, keywords.labels, weight=keywords.near, reduction="sum")
         terms = {
+            "near": near / keywords.near.sum(),
             "keyword": sigmoid_loss(by_keyword, keywords.labels),
             "caption": sigmoid_loss(by_caption, torch.eye(BATCH)),
             "patch": sigmoid_loss(by_patch, patch_labels(scenes, nouns)),
@@ -177,7 +189,7 @@ def main() -> None:
         right = ((by_keyword > 0).float() == keywords.labels).float()
         recall = (right * keywords.labels).sum() / keywords.labels.sum()
         found = (by_caption.argmax(1) == torch.arange(BATCH)).float().mean()
-        total = terms["keyword"] + 0.5 * terms["caption"] + 0.5 * terms["patch"]
+        total = terms["near"] + terms["keyword"] + 0.5 * terms["caption"] + 0.5 * terms["patch"]
         return {"loss": total, **terms, "right": right.mean(), "recall": recall, "found": found}
 
     def keep() -> None:
