@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The lines that made the shipped weights, in order, on 2 cores with AVX512-BF16 (docs/LOG.md has the times, the curves
+# and what did not work). Every recipe resumes from its --out folder: run a line again with more --minutes to go on.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 OMP_NUM_THREADS=1
+one() { torchrun --nproc_per_node 1 -m "$@"; }
+two() { torchrun --nproc_per_node 2 -m "$@"; }
+
+limner world fetch
+python -m limner.train.tokenizer --out runs/tokenizer
+two limner.train.autoencoder --out runs/vae --minutes 16
+one limner.train.autoencoder --out runs/vae --minutes 32 --rate 0.4
+one limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 16
+one limner.train.judge --out runs/judge --minutes 10
+two limner.train.text_to_image --autoencoder runs/vae/model --clip runs/clip/model --out runs/unet \
+    --minutes 80 --single-until 0.28
+one limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 38
+python -m limner.train.ship --unet runs/unet/model --clip runs/clip/model --judge runs/judge
