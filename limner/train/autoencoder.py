@@ -2,7 +2,7 @@
 
 Trained on random crops of rendered scenes by L1 on pixels and on their differences (edges) at two scales, with a
 very small KL term, as latent diffusion has it. `--decoder` continues with the encoder frozen, so that the latents
-stay what other models were trained on.
+stay what other models were trained on; give it `--start` too.
 """
 
 from __future__ import annotations
@@ -88,13 +88,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--rate", type=float, default=1.0, help="scales both learning rates")
-    parser.add_argument("--decoder", action="store_true", help="freeze the encoder and go on with the decoder")
+    parser.add_argument("--start", type=Path, help="begin with the weights in this folder")
+    parser.add_argument("--decoder", action="store_true", help="leave the encoder as it is: the latents stay the same")
     args = parser.parse_args()
     start_processes()
     torch.manual_seed(0)
-    model = new_autoencoder()
+    model = AutoencoderKL.from_pretrained(args.start).float() if args.start else new_autoencoder()
     if args.decoder:
-        model = AutoencoderKL.from_pretrained(args.out / "model", low_cpu_mem_usage=False)
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
     model = model.to(torch.bfloat16).train()

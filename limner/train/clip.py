@@ -156,12 +156,17 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--start", type=Path, help="begin with the weights in this folder")
     args = parser.parse_args()
     start_processes()
     torch.manual_seed(0)
     tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
-    model, scales = new_clip().to(torch.bfloat16).train(), Scales()
-    nn.init.constant_(model.logit_scale, 2.3)
+    model, scales = new_clip(), Scales()
+    if args.start:
+        model.load_state_dict(CLIPModel.from_pretrained(args.start).state_dict())
+    else:
+        nn.init.constant_(model.logit_scale, 2.3)
+    model = model.to(torch.bfloat16).train()
     named = [*model.named_parameters(), *((f"scales.{n}", p) for n, p in scales.named_parameters())]
     optimizer = MixedOptimizer(named, Rates(muon=0.015, adamw=2e-3, ema=0.998))
 

@@ -34,6 +34,9 @@ from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASE
 
 WEIGHTS = Path(__file__).parents[1] / "world" / "weights"
 PRECISION = 0.95
+ANY_PICTURE = 0.02
+"""The share of other pictures' keywords asked of a picture, beside its own and their near misses: the easy false ones."""
+
 KINDS = {
     "count": NUMBERS[2:5],
     "relation": ("left", "right", "above", "over", "below", "under", "front"),
@@ -71,23 +74,17 @@ def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scen
         keywords = keyword_batch(batch, rng)
         pictures, _ = encode_pictures(model, to_tensor([render(scene) for scene in batch]))
         cosines = pictures @ encode_texts(model, tokenizer, keywords.texts).T
+        near = keywords.near.bool()
         for column, text in enumerate(keywords.texts):
-            rows = zip(cosines[:, column].tolist(), keywords.labels[:, column].bool().tolist(), strict=True)
-            pairs[kind_of(text)] += _balanced(list(rows), rng)
+            asked = near[:, column] | (torch.rand(len(batch)) < ANY_PICTURE)
+            rows = zip(cosines[asked, column].tolist(), keywords.labels[asked, column].bool().tolist(), strict=True)
+            pairs[kind_of(text)] += list(rows)
     found = {kind: least_threshold(rows) for kind, rows in pairs.items()}
     default, *_ = found.pop("object")
     kinds = {kind: {"threshold": round(t, 4), "words": list(KINDS[kind])} for kind in KINDS if kind in found for t in [found[kind][0]]}
     report = {kind: {"precision": round(p, 3), "recall": round(r, 3)} for kind, (_, p, r) in found.items()}
     print(json.dumps({"object": round(default, 4), **report}, indent=1))
     return {"default": round(default, 4), "kinds": kinds}
-
-
-def _balanced(rows: list[tuple[float, bool]], rng: Random) -> list[tuple[float, bool]]:
-    """As many false pairs as true ones, half of them the hardest: presence is asked of likely keywords only."""
-    true = [row for row in rows if row[1]]
-    false = sorted((row for row in rows if not row[1]), reverse=True)
-    hard = false[: (len(true) + 1) // 2]
-    return [*true, *hard, *rng.sample(false[len(hard) :], min(len(true) // 2, len(false) - len(hard)))]
 
 
 def least_threshold(rows: Sequence[tuple[float, bool]]) -> tuple[float, float, float]:
