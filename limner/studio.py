@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from limner.draw import DrawOptions
 
 OUT = Path("limner-out")
-_KNOWN = ("concepts", "colours", "backgrounds", "times", "weathers", "styles")
+_KNOWN = ("concepts", "colours", "backgrounds", "times", "weathers", "styles", "thresholds")
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 

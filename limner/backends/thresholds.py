@@ -15,18 +15,25 @@ from limner.types import ModelUnavailable
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-class _Kind(BaseModel):
-    """Texts that hold any of `words` (lower case), and what they need to score."""
+class _Measured(BaseModel):
+    """What a threshold is worth on the data it was calibrated on: shares from 0 to 1, for people to read."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    precision: float | None = None
+    recall: float | None = None
+
+
+class _Kind(_Measured):
+    """Texts that hold any of `words` (lower case), and what they need to score."""
+
     threshold: float
     words: frozenset[str]
 
 
-class _Calibration(BaseModel):
-    """calibration.json: a threshold for the texts measured one by one, for kinds of texts, and for the rest."""
+class _Calibration(_Measured):
+    """calibration.json: a threshold for the texts measured one by one, for kinds of texts, and for the rest, whose
+    precision and recall stand at the top."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     default: float
     kinds: dict[str, _Kind] = {}
     texts: dict[str, float] = {}
@@ -52,7 +59,8 @@ def read_thresholds(folder: Path, default: float) -> Thresholds:
     """Read `calibration.json` beside a model's weights, or take `default` for every text when there is none.
 
     Raises ModelUnavailable when the file is not of the form
-    {"default": t, "kinds": {name: {"threshold": t, "words": [...]}}, "texts": {text: t}}.
+    {"default": t, "kinds": {name: {"threshold": t, "words": [...]}}, "texts": {text: t}}, where «precision» and
+    «recall» may stand beside each threshold.
     """
     path = folder / "calibration.json"
     if not path.exists():

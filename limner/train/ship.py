@@ -65,9 +65,10 @@ def kind_of(text: str) -> str:
 
 
 @torch.inference_mode()
-def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scenes: int = 1536) -> dict[str, Any]:
+def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scenes: int = 3072) -> dict[str, Any]:
     """Thresholds by kind, with the precision and recall they have on the calibration scenes."""
     rng = Random("calibration")
+    torch.manual_seed(0)
     pairs: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for _ in range(scenes // 64):
         batch: list[Scene] = [sample_scene(rng, rng.choice(STAGES), palette, held_out=rng.random() < 0.5) for _ in range(64)]
@@ -79,12 +80,23 @@ def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scen
             asked = near[:, column] | (torch.rand(len(batch)) < ANY_PICTURE)
             rows = zip(cosines[asked, column].tolist(), keywords.labels[asked, column].bool().tolist(), strict=True)
             pairs[kind_of(text)] += list(rows)
-    found = {kind: least_threshold(rows) for kind, rows in pairs.items()}
-    default, *_ = found.pop("object")
-    kinds = {kind: {"threshold": round(t, 4), "words": list(KINDS[kind])} for kind in KINDS if kind in found for t in [found[kind][0]]}
-    report = {kind: {"precision": round(p, 3), "recall": round(r, 3)} for kind, (_, p, r) in found.items()}
-    print(json.dumps({"object": round(default, 4), **report}, indent=1))
-    return {"default": round(default, 4), "kinds": kinds}
+    measured = {kind: _measured(rows) for kind, rows in pairs.items()}
+    rest = measured["object"]
+    kinds = {kind: measured[kind] | {"words": list(KINDS[kind])} for kind in KINDS if kind in measured}
+    return {"default": rest["threshold"], "precision": rest["precision"], "recall": rest["recall"], "kinds": kinds}
+
+
+def _measured(rows: list[tuple[float, bool]]) -> dict[str, Any]:
+    names = ("threshold", "precision", "recall")
+    return {name: round(value, 4) for name, value in zip(names, least_threshold(rows), strict=True)}
+
+
+def said_thresholds() -> list[str]:
+    """What a pass of the shipped scorer means, a line a kind of keyword, for `limner models show`."""
+    found = json.loads((WEIGHTS / "clip" / "calibration.json").read_text())
+    kinds = {"object": found | {"threshold": found["default"]}, **found["kinds"]}
+    line = "{kind} from {threshold:.3f} on ({precision:.0%} of such passes are right, {recall:.0%} of what is there passes)"
+    return [line.format(kind=kind, **{k: row[k] for k in ("threshold", "precision", "recall")}) for kind, row in kinds.items()]
 
 
 def least_threshold(rows: Sequence[tuple[float, bool]]) -> tuple[float, float, float]:
@@ -148,7 +160,8 @@ def main() -> None:
         ship_pipeline(args.unet)
     known = {"concepts": list(palette.concepts), "styles": list(palette.styles), "backgrounds": list(BACKGROUNDS),
              "times": list(TIMES), "weathers": list(WEATHERS), "colours": list(COLOURS), "words": words_learned(palette),
-             "style_phrases": {style: list(STYLE_PHRASES[style]) for style in palette.styles}}  # fmt: skip
+             "style_phrases": {style: list(STYLE_PHRASES[style]) for style in palette.styles},
+             "thresholds": said_thresholds()}  # fmt: skip
     (WEIGHTS / "vocabulary.json").write_text(json.dumps(known, indent=1))
 
 
