@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
+from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.types import Picture
@@ -30,7 +32,8 @@ BATCH = 16
 
 def new_autoencoder() -> AutoencoderKL:
     """The shipped architecture: 6.5 M parameters, f8, 4 channels, no attention."""
-    return AutoencoderKL(
+    build: Any = AutoencoderKL  # whose annotations ask for tuples of one
+    return build(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(32, 64, 128, 192),
@@ -45,7 +48,19 @@ def new_autoencoder() -> AutoencoderKL:
 def to_tensor(pictures: list[Picture]) -> Tensor:
     """Pictures as float32 in [-1, 1], shape (n, 3, height, width)."""
     stacked = np.stack([picture.pixels for picture in pictures])
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.as_tensor(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def posterior(vae: AutoencoderKL, pixels: Tensor) -> Any:
+    """The Gaussian over latents (n, 4, height / 8, width / 8) of pictures (n, 3, height, width) in [-1, 1]."""
+    untyped: Any = vae
+    return untyped.encode(pixels).latent_dist
+
+
+def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Pictures in about [-1, 1], float32, of latents as `posterior` gives them."""
+    untyped: Any = vae
+    return untyped.decode(latents).sample.float()
 
 
 def crops(rng: Random, count: int) -> Tensor:
@@ -83,7 +98,27 @@ def reconstruction_loss(drawn: Tensor, truth: Tensor) -> Tensor:
     return total
 
 
+def losses(model: AutoencoderKL, truth: Tensor) -> dict[str, Tensor]:
+    """The loss on pictures (n, 3, height, width) in [-1, 1], its parts, and the PSNR in dB."""
+    latents = posterior(model, truth.bfloat16())
+    drawn = decode(model, latents.sample())
+    kl = latents.kl().float().mean() / (CROP * CROP * 3)
+    rebuilt = reconstruction_loss(drawn, truth)
+    mse = F.mse_loss(drawn.detach(), truth) / 4
+    return {"loss": rebuilt + 1e-3 * kl, "rebuilt": rebuilt, "kl": kl, "psnr": -10 * torch.log10(mse)}
+
+
+def begin(start: Path | None, *, decoder_only: bool) -> AutoencoderKL:
+    """The model to train, in bfloat16: new, or from a folder; with the encoder frozen for `decoder_only`."""
+    model = from_folder(AutoencoderKL, start) if start else new_autoencoder()
+    if decoder_only:
+        model.encoder.requires_grad_(False)
+        model.get_submodule("quant_conv").requires_grad_(False)
+    return model.bfloat16().train()
+
+
 def main() -> None:
+    """Train from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
@@ -92,27 +127,17 @@ def main() -> None:
     parser.add_argument("--decoder", action="store_true", help="leave the encoder as it is: the latents stay the same")
     args = parser.parse_args()
     start_processes()
-    torch.manual_seed(0)
-    model = AutoencoderKL.from_pretrained(args.start).float() if args.start else new_autoencoder()
-    if args.decoder:
-        model.encoder.requires_grad_(False)
-        model.quant_conv.requires_grad_(False)
-    model = model.to(torch.bfloat16).train()
-    optimizer = MixedOptimizer(model.named_parameters(), Rates(muon=0.01 * args.rate, adamw=1e-3 * args.rate, ema=0.995))
+    seed_torch(0)
+    model = begin(args.start, decoder_only=args.decoder)
+    rates = Rates(muon=0.01 * args.rate, adamw=1e-3 * args.rate, ema=0.995)
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
-        truth = crops(rng, BATCH)
-        posterior = model.encode(truth.bfloat16()).latent_dist
-        drawn = model.decode(posterior.sample()).sample.float()
-        kl = posterior.kl().float().mean() / (CROP * CROP * 3)
-        rebuilt = reconstruction_loss(drawn, truth)
-        mse = F.mse_loss(drawn.detach(), truth) / 4
-        return {"loss": rebuilt + 1e-3 * kl, "rebuilt": rebuilt, "kl": kl, "psnr": -10 * torch.log10(mse)}
+        return losses(model, crops(rng, BATCH))
 
     def keep() -> None:
-        model.save_pretrained(args.out / "model")
+        to_folder(model, args.out / "model")
 
-    fit(optimizer, loss, Budget(minutes=args.minutes), args.out, on_checkpoint=keep)
+    fit(MixedOptimizer(model.named_parameters(), rates), loss, Budget(args.minutes), args.out, on_checkpoint=keep)
 
 
 if __name__ == "__main__":

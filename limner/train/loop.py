@@ -6,18 +6,22 @@ Run one process per core with `torchrun --nproc_per_node 2 -m limner.train.<reci
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from statistics import fmean
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
+from limner.train.libraries import seed_torch
 from limner.train.optim import MixedOptimizer
 
 
@@ -67,39 +71,71 @@ def fit(
     """
     rank, _ = start_processes()
     folder.mkdir(parents=True, exist_ok=True)
-    seconds = resume(optimizer, folder)
-    rng = Random(f"{rank}/{optimizer.steps}")
-    torch.manual_seed(rng.getrandbits(32))
-    sums: dict[str, float] = {}
-    saved = began = time.monotonic() - seconds
+    began = time.monotonic() - resume(optimizer, folder)
     saved = time.monotonic()
+    rng = _randomness(rank, optimizer.steps)
+    means = _Means()
     while (spent := _agreed(budget.spent(optimizer.steps, time.monotonic() - began))) < 1:
-        losses = loss(rng, spent)
-        losses["loss"].backward()
-        norm = optimizer.step(rate_factor(budget, optimizer.steps, spent))
-        for name, value in {**{k: float(v.detach()) for k, v in losses.items()}, "norm": norm}.items():
-            sums[name] = sums.get(name, 0.0) + value / log_every
+        means.add(_update(optimizer, loss(rng, spent), rate_factor(budget, optimizer.steps, spent)))
         if optimizer.steps % log_every == 0:
-            if not all(v == v for v in sums.values()):
-                raise FloatingPointError(f"the loss is not a number at step {optimizer.steps}: lower the rates")
+            row = means.take(optimizer.steps)
             if rank == 0:
-                _log(folder, {"step": optimizer.steps, "minutes": (time.monotonic() - began) / 60, **sums})
-            sums = {}
+                _log(folder, {"step": optimizer.steps, "minutes": (time.monotonic() - began) / 60, **row})
         if rank == 0 and time.monotonic() - saved > budget.checkpoint_minutes * 60:
-            save(optimizer, folder, time.monotonic() - began)
-            _with_average(optimizer, on_checkpoint)
+            means.check(optimizer.steps)
+            _checkpoint(optimizer, folder, time.monotonic() - began, on_checkpoint)
             saved = time.monotonic()
     if rank == 0:
-        save(optimizer, folder, time.monotonic() - began)
-        _with_average(optimizer, on_checkpoint)
+        means.check(optimizer.steps)
+        _checkpoint(optimizer, folder, time.monotonic() - began, on_checkpoint)
     if dist.is_initialized():
-        dist.barrier()
+        dist.barrier()  # pyright: ignore[reportUnknownMemberType]
 
 
-def _with_average(optimizer: MixedOptimizer, action: Callable[[], None] | None) -> None:
-    if action:
+def _randomness(rank: int, steps: int) -> Random:
+    """Other numbers for each process, and other ones after a resume than those already trained on."""
+    rng = Random(f"{rank}/{steps}")
+    seed_torch(rng.getrandbits(32))
+    return rng
+
+
+def _update(optimizer: MixedOptimizer, losses: dict[str, Tensor], factor: float) -> dict[str, float]:
+    """One update downwards; returns the losses before it and the norm of the gradient."""
+    losses["loss"].backward()  # pyright: ignore[reportUnknownMemberType]
+    norm = optimizer.step(factor)
+    return {**{name: float(value.detach()) for name, value in losses.items()}, "norm": norm}
+
+
+@dataclass(slots=True)
+class _Means:
+    """Means of what was measured at each step since the last line of the log."""
+
+    rows: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+
+    def add(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+    def take(self, steps: int) -> dict[str, float]:
+        """The means, and begin anew."""
+        self.check(steps)
+        means = {name: fmean(row[name] for row in self.rows) for name in self.rows[0]}
+        self.rows.clear()
+        return means
+
+    def check(self, steps: int) -> None:
+        """Raise FloatingPointError unless all is a number: asked before each save, so that none keeps a lost run."""
+        if any(math.isnan(value) for row in self.rows for value in row.values()):
+            raise FloatingPointError(f"the loss is not a number at step {steps}: lower the rates")
+
+
+def _checkpoint(
+    optimizer: MixedOptimizer, folder: Path, seconds: float, on_checkpoint: Callable[[], None] | None
+) -> None:
+    """Save the state, and let the recipe keep its model while that holds the averaged weights."""
+    save(optimizer, folder, seconds)
+    if on_checkpoint:
         optimizer.load_average()
-        action()
+        on_checkpoint()
         optimizer.load_masters()
 
 
@@ -131,7 +167,8 @@ def resume(optimizer: MixedOptimizer, folder: Path) -> float:
     path = folder / "state.safetensors"
     if not path.exists():
         return 0.0
-    with safe_open(path, "pt") as file:
-        note = file.metadata()
-        optimizer.restore({key: file.get_tensor(key) for key in file.keys()}, int(note["steps"]))
+    reader: Any = safe_open(path, "pt")
+    with reader as file:
+        note, names = file.metadata(), file.keys()
+        optimizer.restore({name: file.get_tensor(name) for name in names}, int(note["steps"]))
     return float(note["seconds"])

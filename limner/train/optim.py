@@ -6,7 +6,7 @@ master copy simply has that shape. The averaged weights (EMA) are kept beside th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +38,9 @@ class MixedOptimizer:
         self.parameters = {name: p for name, p in parameters if p.requires_grad}
         self.masters = {name: _master(p) for name, p in self.parameters.items()}
         self.averages = {name: master.detach().clone() for name, master in self.masters.items()}
-        muon = [m for name, m in self.masters.items() if _is_matrix(name, m)]
-        others = [m for name, m in self.masters.items() if not _is_matrix(name, m)]
+        self.matrices = {name for name, master in self.masters.items() if _is_matrix(name, master)}
+        muon = [m for name, m in self.masters.items() if name in self.matrices]
+        others = [m for name, m in self.masters.items() if name not in self.matrices]
         self.muon = torch.optim.Muon(muon, lr=rates.muon, momentum=0.95, weight_decay=rates.weight_decay)
         self.adamw = torch.optim.AdamW(others, lr=rates.adamw, betas=(0.9, 0.98), weight_decay=rates.weight_decay)
         self.steps = 0
@@ -51,10 +52,8 @@ class MixedOptimizer:
         """
         self._take_gradients()
         norm = nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
-        for group in (*self.muon.param_groups, *self.adamw.param_groups):
-            group["lr"] = factor * (self.rates.muon if group in self.muon.param_groups else self.rates.adamw)
-        self.muon.step()
-        self.adamw.step()
+        _advance(self.muon, factor * self.rates.muon)
+        _advance(self.adamw, factor * self.rates.adamw)
         self.steps += 1
         self._publish()
         return float(norm)
@@ -65,59 +64,68 @@ class MixedOptimizer:
             master.grad = torch.zeros_like(master) if parameter.grad is None else _flat(parameter.grad)
             parameter.grad = None
         if dist.is_initialized():
-            flat = torch.cat([m.grad.flatten() for m in self.masters.values() if m.grad is not None])
-            dist.all_reduce(flat)
-            flat /= dist.get_world_size()
-            offset = 0
-            for master in self.masters.values():
-                master.grad = flat[offset : offset + master.numel()].view_as(master)
-                offset += master.numel()
+            _average_gradients(list(self.masters.values()))
 
     @torch.no_grad()
     def _publish(self) -> None:
         keep = min(self.rates.ema, (1 + self.steps) / (10 + self.steps))
         for name, master in self.masters.items():
             self.averages[name].lerp_(master, 1 - keep)
-            self.parameters[name].copy_(master.view_as(self.parameters[name]))
+        self.load_masters()
 
-    @torch.no_grad()
     def load_average(self) -> None:
         """Put the averaged weights into the model; `load_masters` puts the raw ones back."""
-        for name, average in self.averages.items():
-            self.parameters[name].copy_(average.view_as(self.parameters[name]))
+        self._load(self.averages)
 
-    @torch.no_grad()
     def load_masters(self) -> None:
         """Put the raw weights back into the model."""
-        for name, master in self.masters.items():
-            self.parameters[name].copy_(master.view_as(self.parameters[name]))
+        self._load(self.masters)
+
+    @torch.no_grad()
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.copy_(weights[name].view_as(parameter))
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Everything that an exact resume needs, by name; what is yielded is live, not copied."""
         for name, master in self.masters.items():
             yield f"master.{name}", master.detach()
             yield f"average.{name}", self.averages[name]
-            for key, value in self._state(master).items():
+            for key, value in self._state(name).items():
                 yield f"state.{key}.{name}", value
 
-    def restore(self, saved: dict[str, Tensor], steps: int) -> None:
+    def restore(self, saved: Mapping[str, Tensor], steps: int) -> None:
         """Take up the state that `tensors` gave; names not saved keep their fresh state."""
         self.steps = steps
         for name, master in self.masters.items():
             if f"master.{name}" in saved:
                 master.data.copy_(saved[f"master.{name}"])
                 self.averages[name].copy_(saved[f"average.{name}"])
-                self._state(master).update(_state_of(saved, name))
+                self._state(name).update(_state_of(saved, name))
         self.load_masters()
 
-    def _state(self, master: Tensor) -> dict[str, Tensor]:
-        return self.muon.state[master] if any(master is m for m in self._muon_masters()) else self.adamw.state[master]
-
-    def _muon_masters(self) -> list[Tensor]:
-        return self.muon.param_groups[0]["params"]
+    def _state(self, name: str) -> dict[str, Tensor]:
+        optimizer = self.muon if name in self.matrices else self.adamw
+        return optimizer.state[self.masters[name]]
 
 
-def _state_of(saved: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def _advance(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+
+
+def _average_gradients(masters: Sequence[nn.Parameter]) -> None:
+    """The mean over all processes, in one message: many small ones cost more than the numbers in them."""
+    flat = torch.cat([master.grad.flatten() for master in masters if master.grad is not None])
+    dist.all_reduce(flat)  # pyright: ignore[reportUnknownMemberType]
+    flat /= dist.get_world_size()
+    parts = torch.split(flat, [master.numel() for master in masters])
+    for master, part in zip(masters, parts, strict=True):
+        master.grad = part.view_as(master)
+
+
+def _state_of(saved: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     keys = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")
     return {key: saved[f"state.{key}.{name}"].clone() for key in keys if f"state.{key}.{name}" in saved}
 
