@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal
 
 from limner.world.vocabulary import concept
@@ -15,6 +16,9 @@ from limner.world.vocabulary import concept
 Relation = Literal["left of", "right of", "above", "below", "in front of"]
 FactKind = Literal["object", "colour", "count", "relation", "background", "time", "weather", "style"]
 RELATIONS: tuple[Relation, ...] = ("left of", "right of", "above", "below", "in front of")
+
+_PLANAR: tuple[Relation, ...] = RELATIONS[:4]
+"""The relations that hold whatever is drawn first; «in front of» holds for the later thing only."""
 
 _APART = 0.12
 """How far two centres lie apart, as a share of the picture, before one counts as left of or above the other."""
@@ -45,8 +49,8 @@ class Scene:
 
     @property
     def style(self) -> str:
-        """The style of the scene: all its things are drawn alike."""
-        return self.things[0].style
+        """The style of the scene, all of whose things are drawn alike; "" where there is none."""
+        return self.things[0].style if self.things else ""
 
     def counts(self) -> Counter[tuple[str, str | None]]:
         """How many things there are of each (concept, colour), in the order they first occur."""
@@ -95,12 +99,10 @@ def boxes_related(relation: Relation, first: tuple[float, float], second: tuple[
 def relations(scene: Scene) -> Iterator[tuple[int, Relation, int]]:
     """Every relation that holds between things of which there is one each, as (index, relation, index)."""
     single = [i for i, t in enumerate(scene.things) if sum(t.concept == o.concept for o in scene.things) == 1]
-    for i in single:
-        for j in single:
-            if i != j:
-                yield from ((i, r, j) for r in RELATIONS[:4] if holds_between(r, scene.things[i], scene.things[j]))
-                if i > j and holds_between("in front of", scene.things[i], scene.things[j]):
-                    yield i, "in front of", j
+    for i, j in permutations(single, 2):
+        for relation in RELATIONS if i > j else _PLANAR:
+            if holds_between(relation, scene.things[i], scene.things[j]):
+                yield i, relation, j
 
 
 def colour_of(thing: Thing) -> str | None:
