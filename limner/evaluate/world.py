@@ -26,7 +26,9 @@ from limner.world.vocabulary import STYLE_PHRASES
 class FactJudge(Protocol):
     """Says of each picture which of its facts hold; `world.judge.Judge` is one."""
 
-    def judge(self, pictures: Sequence[Picture], facts: Sequence[Sequence[Fact]]) -> list[list[bool]]: ...
+    def judge(self, pictures: Sequence[Picture], facts: Sequence[Sequence[Fact]]) -> list[list[bool]]:
+        """One list of verdicts a picture, in the order of its facts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def two_objects(rng: Random, palette: Palette) -> Case:
     """Two objects of a pair that training never showed together."""
     scene = sample_scene(rng, "pair", _plain(palette), held_out=True)
     both = tuple(fact for fact in facts(scene) if fact.kind == "object")
-    names = " and ".join(f"a {fact.concept}" if fact.concept[0] not in "aeiou" else f"an {fact.concept}" for fact in both)
+    names = " and ".join(f"{'an' if fact.concept[0] in 'aeiou' else 'a'} {fact.concept}" for fact in both)
     backdrop = describe(replace(scene, things=scene.things[:1])).split(" ", 1)[1].removeprefix(scene.things[0].concept)
     return Case(f"{names}{backdrop}", both, scene)
 

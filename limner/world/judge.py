@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
 from limner.types import Picture
@@ -43,6 +44,7 @@ class Residual(nn.Module):
         self.body = nn.Sequential(_block(width, width), _block(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features of shape (n, width, h, w) to features of the same shape."""
         return x + self.body(x)
 
 
@@ -60,11 +62,14 @@ class JudgeNet(nn.Module):
             _block(3, 32, 2), _block(32, 64, 2), Residual(64), _block(64, width, 2),
             Residual(width), Residual(width), Residual(width), Residual(width),
         )  # fmt: skip
-        self.cells = nn.Sequential(_block(width, 2 * width), nn.Conv2d(2 * width, concepts + len(COLOUR_NAMES) + 4, 1))
+        heads = nn.Conv2d(2 * width, concepts + len(COLOUR_NAMES) + 4, 1)
+        self.cells = nn.Sequential(_block(width, 2 * width), heads)
         self.whole = nn.Linear(2 * width, styles + sum(len(names) for names in GLOBALS.values()))
-        nn.init.constant_(self.cells[1].bias[:concepts], -4.0)
+        assert heads.bias is not None
+        nn.init.constant_(heads.bias[:concepts], -4.0)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (cells, whole); `whole` is (n, styles, then backgrounds, times and weathers)."""
         features = self.trunk(pictures)
         pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
         return self.cells(features), self.whole(pooled)
@@ -95,32 +100,39 @@ class Judge:
         return scenes
 
     def _scene(self, cells: Tensor, whole: Tensor) -> Scene:
-        named = dict(zip(GLOBALS, whole[len(self.styles) :].split([len(n) for n in GLOBALS.values()]), strict=True))
-        said = {key: GLOBALS[key][int(logits.argmax())] for key, logits in named.items()}
-        style = self.styles[int(whole[: len(self.styles)].argmax())]
+        style, start = self.styles[int(whole[: len(self.styles)].argmax())], len(self.styles)
+        said: dict[str, str] = {}
+        for key, names in GLOBALS.items():
+            said[key] = names[int(whole[start : start + len(names)].argmax())]
+            start += len(names)
         return Scene(self._things(cells, style), said["background"], said["time"], said["weather"])
 
     def _things(self, cells: Tensor, style: str) -> tuple[Thing, ...]:
         heat = cells[: len(self.concepts)].sigmoid()
         best, which = heat.max(0)
         peaks = (best == F.max_pool2d(best[None], 3, 1, 1)[0]) & (best > self.threshold)
-        spots = sorted(torch.nonzero(peaks).tolist(), key=lambda yx: -float(best[yx[0], yx[1]]))
+        spots = sorted(_table(torch.nonzero(peaks)), key=lambda spot: -float(best[spot[0], spot[1]]))
         found: list[Thing] = []
         for y, x in spots:
-            thing = self._thing(cells[len(self.concepts) :, y, x], self.concepts[int(which[y, x])], style, x, y)
+            concept = self.concepts[int(which[y, x])]
+            thing = self._thing(cells[len(self.concepts) :, y, x], concept, style, x, y)
             if not any(_same(thing, other) for other in found):
                 found.append(thing)
         return tuple(found)
 
     def _thing(self, values: Tensor, concept: str, style: str, x: int, y: int) -> Thing:
         colour = COLOUR_NAMES[int(values[: len(COLOUR_NAMES)].argmax())]
-        dx, dy, width, height = values[len(COLOUR_NAMES) :].tolist()
+        dx, dy, width, height = (float(value) for value in values[len(COLOUR_NAMES) :])
         return Thing(concept, style, (x + dx) / GRID, (y + dy) / GRID, float(np.exp(max(width, height))), colour)
 
     def judge(self, pictures: Sequence[Picture], facts: Sequence[Sequence[Fact]]) -> list[list[bool]]:
         """Whether each picture's facts are true of it: one list of verdicts a picture."""
         scenes = self.read(pictures)
         return [[is_true(fact, scene) for fact in row] for row, scene in zip(facts, scenes, strict=True)]
+
+
+def _table(indices: Tensor) -> list[list[int]]:
+    return cast(list[list[int]], indices.tolist())  # pyright: ignore[reportUnknownMemberType]
 
 
 def _same(first: Thing, second: Thing) -> bool:
@@ -131,6 +143,6 @@ def _same(first: Thing, second: Thing) -> bool:
 
 def _pixels(pictures: Sequence[Picture]) -> Tensor:
     """Pictures as float32 in [-1, 1], shape (n, 3, SIZE, SIZE)."""
-    tensors = [torch.from_numpy(np.array(p.pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1 for p in pictures]
+    tensors = [torch.tensor(picture.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1 for picture in pictures]
     resized = [t if t.shape[-2:] == (SIZE, SIZE) else F.interpolate(t, (SIZE, SIZE), mode="area") for t in tensors]
     return torch.cat(resized)

@@ -18,6 +18,8 @@ from PIL import Image
 
 from limner.world.art import NAME_PACKAGES, STYLE_PACKAGES, drawing, fetch_art, icon_set, package_folder
 
+_PLURALS = inflect.engine()
+
 CONCRETE_GROUPS = (3, 4, 5, 6, 7)
 PLAIN_NAMES = {
     "automobile": "car", "deciduous tree": "tree", "evergreen tree": "pine tree", "doughnut": "donut",
@@ -51,7 +53,10 @@ TINTABLE_SUBGROUPS = frozenset(
     "computer light-video book-paper mail writing office lock tool science household event plant-flower".split()
 )
 
-HUES = (("red", 8), ("orange", 27), ("yellow", 45), ("green", 120), ("blue", 178), ("purple", 208), ("pink", 240), ("red", 255))
+HUES = (
+    ("red", 8), ("orange", 27), ("yellow", 45), ("green", 120),
+    ("blue", 178), ("purple", 208), ("pink", 240), ("red", 255),
+)  # fmt: skip
 """Colour words and the last hue (0-255) of each."""
 
 
@@ -60,21 +65,25 @@ def build() -> dict[str, dict[str, Any]]:
     fetch_art()
     english = package_folder(NAME_PACKAGES[0]) / "en" / "data.json"
     subgroups = json.loads((package_folder(NAME_PACKAGES[0]) / "meta" / "groups.json").read_text())["subgroups"]
-    plurals = inflect.engine()
     table: dict[str, dict[str, Any]] = {}
     for entry in json.loads(english.read_text()):
         if entry.get("group") in CONCRETE_GROUPS and _drawn_in_all(entry["hexcode"].lower()):
-            name = PLAIN_NAMES.get(entry["label"], entry["label"].lower())
-            group = subgroups[str(entry["subgroup"])]
-            table[name] = {
-                "hexcode": entry["hexcode"].lower(),
-                "group": group,
-                "general": GENERAL.get(group, "thing"),
-                "plural": str(plurals.plural_noun(name)),  # type: ignore[arg-type]
-                "tintable": group in TINTABLE_SUBGROUPS,
-                "native": native_colours(entry["hexcode"].lower()),
-            }
+            label = str(entry["label"])
+            name = PLAIN_NAMES.get(label, label.lower())
+            table[name] = _row(name, entry["hexcode"].lower(), subgroups[str(entry["subgroup"])])
     return table
+
+
+def _row(name: str, hexcode: str, group: str) -> dict[str, Any]:
+    """All that the table says of one noun, as `vocabulary.Concept` wants it."""
+    return {
+        "hexcode": hexcode,
+        "group": group,
+        "general": GENERAL.get(group, "thing"),
+        "plural": str(_PLURALS.plural_noun(name)),
+        "tintable": group in TINTABLE_SUBGROUPS,
+        "native": native_colours(hexcode),
+    }
 
 
 def native_colours(hexcode: str) -> dict[str, str]:

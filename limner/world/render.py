@@ -15,7 +15,8 @@ from limner.world.caption import describe
 from limner.world.scene import Scene, Thing
 from limner.world.vocabulary import COLOURS
 
-Canvas = npt.NDArray[np.uint8]
+_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+"""How bright red, green and blue look: the weights of ITU-R BT.601."""
 
 
 def render(scene: Scene, size: int = 128) -> Picture:
@@ -75,9 +76,9 @@ def tinted(name: str, style: str, colour: str | None, mirrored: bool) -> Image.I
     """
     pixels = sprite(name, style)
     if colour is not None:
-        light = pixels[..., :3].astype(np.float32) @ np.float32([0.299, 0.587, 0.114]) / 255
-        rgb = np.float32(COLOURS[colour]) / 255
+        light = pixels[..., :3].astype(np.float32) @ _LUMA / 255
+        rgb = np.array(COLOURS[colour], np.float32) / 255
         level = (0.06 + 0.72 * light)[..., None]
         shaded = np.where(level < 0.5, rgb * (2 * level), rgb + (1 - rgb) * (2 * level - 1))
-        pixels = np.concatenate([np.uint8(shaded * 255), pixels[..., 3:]], axis=2)
+        pixels = np.concatenate([(shaded * 255).astype(np.uint8), pixels[..., 3:]], axis=2)
     return Image.fromarray(pixels[:, ::-1] if mirrored else pixels)

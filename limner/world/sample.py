@@ -46,7 +46,8 @@ def sample_scene(rng: Random, stage: str, palette: Palette | None = None, *, hel
     palette = palette or Palette()
     style = rng.choice(list(palette.styles))
     things = {"single": _single, "pair": _pair, "count": _count, "crowd": _crowd}[stage](rng, palette, held_out)
-    dressed = tuple(replace(t, style=style, mirrored=rng.random() < 0.3) for t in _dress(rng, things, palette, held_out))
+    coloured = _dress(rng, things, palette, held_out)
+    dressed = tuple(replace(thing, style=style, mirrored=rng.random() < 0.3) for thing in coloured)
     background = rng.choice(list(palette.backgrounds))
     scene = Scene(dressed, background, variant=rng.randrange(VARIANTS))
     return scene if background in INDOOR_BACKGROUNDS else _hour_and_weather(rng, scene, palette)
@@ -73,8 +74,19 @@ def _pair(rng: Random, palette: Palette, held_out: bool) -> list[Thing]:
     first, second = _choose(rng, palette.concepts, 2, held_out)
     relation: Relation = rng.choice(("left of", "right of", "left of", "right of", "above", "below", "in front of"))
     if relation == "in front of":
-        back = _place(second, rng.uniform(0.38, 0.62), rng.uniform(0.36, 0.44), rng.uniform(0.55, 0.68))
-        return [back, _place(first, back.x + rng.uniform(-0.16, 0.16), rng.uniform(0.66, 0.72), rng.uniform(0.36, 0.46))]
+        return _overlapping(rng, second, first)
+    return _apart(rng, first, second, relation)
+
+
+def _overlapping(rng: Random, behind: str, before: str) -> list[Thing]:
+    """A large thing and a smaller one that stands lower, before it."""
+    back = _place(behind, rng.uniform(0.38, 0.62), rng.uniform(0.36, 0.44), rng.uniform(0.55, 0.68))
+    x, y = back.x + rng.uniform(-0.16, 0.16), rng.uniform(0.66, 0.72)
+    return [back, _place(before, x, y, rng.uniform(0.36, 0.46))]
+
+
+def _apart(rng: Random, first: str, second: str, relation: Relation) -> list[Thing]:
+    """Two things beside or above each other that do not touch."""
     sizes = rng.uniform(0.36, 0.5), rng.uniform(0.36, 0.5)
     near, far = rng.uniform(0.24, 0.3), rng.uniform(0.7, 0.76)
     if relation in ("right of", "below"):
@@ -106,9 +118,13 @@ def _grid(rng: Random, number: int) -> list[tuple[float, float]]:
     """Places that do not overlap: a row of two, a triangle or row of three, a square of four."""
     layouts = {
         2: [[(0.27, 0.58), (0.73, 0.58)]],
-        3: [[(0.25, 0.7), (0.75, 0.7), (0.5, 0.27)], [(0.5, 0.73), (0.25, 0.3), (0.75, 0.3)], [(0.19, 0.6), (0.5, 0.6), (0.81, 0.6)]],
+        3: [
+            [(0.25, 0.7), (0.75, 0.7), (0.5, 0.27)],
+            [(0.5, 0.73), (0.25, 0.3), (0.75, 0.3)],
+            [(0.19, 0.6), (0.5, 0.6), (0.81, 0.6)],
+        ],
         4: [[(0.27, 0.28), (0.73, 0.28), (0.27, 0.74), (0.73, 0.74)]],
-    }  # fmt: skip
+    }
     return [(x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.04, 0.04)) for x, y in rng.choice(layouts[number])]
 
 
