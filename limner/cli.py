@@ -199,12 +199,16 @@ def world_fetch() -> None:
 
 @eval_app.command("world")
 def eval_world(
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures a task.")] = 100,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures a task and seed.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; the spread over them is shown.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words.")] = None,
     model: Model = None,
     json: Json = False,
 ) -> None:
     """Measure how well a model obeys: objects, counts, colours, places, backgrounds, styles."""
-    _print(terminal.follow(_studio(model=model).eval_world(count)), json, terminal.rows)
+    studio = _studio(model=model, steps=steps, guidance=guidance)
+    _print(terminal.follow(studio.eval_world(count, seeds)), json, terminal.rows)
 
 
 @eval_app.command("gptdrawer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from random import Random
 from typing import Any
 
@@ -18,15 +18,17 @@ from limner.world.judge import Judge
 JUDGE, VOCABULARY = WEIGHTS / "judge", WEIGHTS / "vocabulary.json"
 
 
-def measure_world(painter: TextToImage, count: int) -> Generator[Event, None, dict[str, Any]]:
-    """GenEval's tasks on held-out combinations, `count` pictures each; returns {"model", "rows"}.
+def measure_world(painter: TextToImage, count: int, seeds: Sequence[int]) -> Generator[Event, None, dict[str, Any]]:
+    """GenEval's tasks on held-out combinations, `count` pictures each and seed; returns {"model", "rows"}.
 
     Where the world's art is not here the judge's ceilings are those recorded when it was trained.
     """
     judge, palette, rows = _judge(), _palette(), list[world.Row]()
     ceilings: dict[str, float] = json.loads((JUDGE / "judge.json").read_text()).get("ceilings", {})
     with_art = all(map(art.have_art, palette.styles))
-    for step in world.evaluate_world(painter, judge, palette, count=count, ceilings=ceilings, with_art=with_art):
+    for step in world.evaluate_world(
+        painter, judge, palette, count=count, seeds=seeds, ceilings=ceilings, with_art=with_art
+    ):
         if isinstance(step, Event):
             yield step
         else:

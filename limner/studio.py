@@ -144,12 +144,12 @@ class Studio:
             categories={name: concept.general for name, concept in CONCEPTS.items()},
         )
 
-    def _painter(self, profile: Profile) -> TextToImage:
+    def _painter(self, profile: Profile, **changes: Any) -> TextToImage:
         from limner.backends.diffusion import load_text_to_image
 
         role = profile.text_to_image
         defaults = role.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
-        return load_text_to_image(role.source, plan=self.plan, name=profile.name, **defaults)
+        return load_text_to_image(role.source, plan=self.plan, name=profile.name, **(defaults | changes))
 
     def models_list(self) -> list[dict[str, Any]]:
         """Every profile, with whether its models are on this machine already."""
@@ -179,11 +179,12 @@ class Studio:
             "hub_offline": constants.HF_HUB_OFFLINE,
         }
 
-    def eval_world(self, count: int) -> Generator[Event, None, dict[str, Any]]:
-        """How well the model obeys, by the world's judge, `count` pictures a task."""
+    def eval_world(self, count: int, seeds: int) -> Generator[Event, None, dict[str, Any]]:
+        """How well the model obeys, by the world's judge, `count` pictures a task with each of `seeds` seeds."""
         from limner.measure import measure_world
 
-        return (yield from measure_world(self._painter(self.profile), count))
+        changes = self.settings.model_dump(include={"steps", "guidance"}, exclude_none=True)
+        return (yield from measure_world(self._painter(self.profile, **changes), count, range(seeds)))
 
     def eval_gptdrawer(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], str]]:
         """What the refinement is worth on `count` scenes: JSON values, and the tables as text."""
