@@ -18,7 +18,7 @@ from limner.world.shapes import SHAPES
 @dataclass(frozen=True, slots=True)
 class Concept:
     """A noun of the world. `general` is a broader noun; `tintable` says whether a colour may be put on it; `native`
-    is the colour it mostly has untinted, by style, where it has one («car» is red in the flat style)."""
+    is the colour it mostly has untinted, by style, where it has one («fox» is orange in the flat style)."""
 
     name: str
     plural: str
