@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,12 +23,13 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from limner.train.autoencoder import to_tensor
+from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.train.tokenizer import LENGTH, TOKENS
 from limner.world.caption import NUMBERS, caption, facts, phrase
 from limner.world.render import render
-from limner.world.sample import sample_scene
+from limner.world.sample import Palette, sample_scene
 from limner.world.scene import RELATIONS, Fact, Scene, is_true
 from limner.world.vocabulary import COLOURS, concept
 
@@ -48,9 +50,9 @@ def new_clip() -> CLIPModel:
         "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 3,
         "image_size": 128, "patch_size": 16, "hidden_act": "quick_gelu", "projection_dim": 256,
     }  # fmt: skip
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=256)
-    config._attn_implementation = "eager"  # the fused kernel's backward is several times slower on CPUs
-    return CLIPModel(config)
+    # The fused attention kernel's backward is several times slower on CPUs.
+    eager: Any = {"attn_implementation": "eager"}
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=256, **eager))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,72 @@ class Scales(nn.Module):
         self.bias = nn.Parameter(torch.tensor([-6.0, -6.0, -6.0]))
 
 
+def begin(start: Path | None) -> CLIPModel:
+    """The model to train, in bfloat16: new, with a logit scale of 10, or with the weights in a folder."""
+    model = new_clip()
+    if start:
+        model.load_state_dict(from_folder(CLIPModel, start).state_dict())
+    else:
+        nn.init.constant_(model.logit_scale, 2.3)
+    return model.bfloat16().train()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Scenes, their pictures (n, 3, 128, 128), a caption each, keywords of all, and the nouns in any of them."""
+
+    scenes: Sequence[Scene]
+    pixels: Tensor
+    keywords: Texts
+    captions: Sequence[str]
+    nouns: Sequence[str]
+
+
+def new_batch(rng: Random, count: int, palette: Palette | None = None) -> Batch:
+    """Random scenes of the training side, with noise of one random strength on their pictures."""
+    stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=count)
+    scenes = [sample_scene(rng, stage, palette) for stage in stages]
+    pixels = to_tensor([render(scene) for scene in scenes]).bfloat16()
+    pixels = pixels + torch.randn_like(pixels) * 0.15 * rng.random() ** 2
+    keywords = keyword_batch(scenes, rng)
+    captions = [caption(scene, rng) for scene in scenes]
+    nouns = sorted({thing.concept for scene in scenes for thing in scene.things})
+    return Batch(scenes, pixels, keywords, captions, nouns)
+
+
+def losses(model: CLIPModel, scales: Scales, tokenizer: CLIPTokenizer, batch: Batch) -> dict[str, Tensor]:
+    """The loss of a batch and its terms; and how often keywords and captions are told right at a logit of 0."""
+    keywords, labels = batch.keywords, batch.keywords.labels
+    by_keyword, by_caption, by_patch = _logits(model, scales, tokenizer, batch)
+    near = F.binary_cross_entropy_with_logits(by_keyword, labels, weight=keywords.near, reduction="sum")
+    terms = {
+        "near": near / keywords.near.sum(),
+        "keyword": sigmoid_loss(by_keyword, labels),
+        "caption": sigmoid_loss(by_caption, torch.eye(len(batch.scenes))),
+        "patch": sigmoid_loss(by_patch, patch_labels(batch.scenes, batch.nouns)),
+    }
+    right = ((by_keyword > 0).float() == labels).float()
+    recall = (right * labels).sum() / labels.sum()
+    found = (by_caption.argmax(1) == torch.arange(len(batch.scenes))).float().mean()
+    total = terms["near"] + terms["keyword"] + 0.5 * terms["caption"] + 0.5 * terms["patch"]
+    return {"loss": total, **terms, "right": right.mean(), "recall": recall, "found": found}
+
+
+def _logits(model: CLIPModel, scales: Scales, tokenizer: CLIPTokenizer, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of pictures by keywords (n, k), pictures by captions (n, n) and patches by nouns (n, 64, nouns)."""
+    whole, patches = encode_pictures(model, batch.pixels)
+    captions = encode_texts(model, tokenizer, batch.captions)
+    texts = batch.keywords.texts
+    words = encode_texts(model, tokenizer, [*texts, *batch.nouns])
+    scale = model.logit_scale.float().exp()
+    by_keyword = scale * whole @ words[: len(texts)].T + scales.bias[0]
+    by_caption = scale * whole @ captions.T + scales.bias[1]
+    by_patch = scale * patches @ words[len(texts) :].T + scales.bias[2]
+    return by_keyword, by_caption, by_patch
+
+
 def main() -> None:
+    """Train from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -159,47 +226,18 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="begin with the weights in this folder")
     args = parser.parse_args()
     start_processes()
-    torch.manual_seed(0)
-    tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
-    model, scales = new_clip(), Scales()
-    if args.start:
-        model.load_state_dict(CLIPModel.from_pretrained(args.start).state_dict())
-    else:
-        nn.init.constant_(model.logit_scale, 2.3)
-    model = model.to(torch.bfloat16).train()
+    seed_torch(0)
+    tokenizer = from_folder(CLIPTokenizer, args.tokenizer)
+    model, scales = begin(args.start), Scales()
     named = [*model.named_parameters(), *((f"scales.{n}", p) for n, p in scales.named_parameters())]
     optimizer = MixedOptimizer(named, Rates(muon=0.015, adamw=2e-3, ema=0.998))
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
-        stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=BATCH)
-        scenes = [sample_scene(rng, stage) for stage in stages]
-        pixels = to_tensor([render(scene) for scene in scenes]).bfloat16()
-        pixels = pixels + torch.randn_like(pixels) * 0.15 * rng.random() ** 2
-        whole, patches = encode_pictures(model, pixels)
-        keywords = keyword_batch(scenes, rng)
-        captions = encode_texts(model, tokenizer, [caption(scene, rng) for scene in scenes])
-        nouns = sorted({thing.concept for scene in scenes for thing in scene.things})
-        words = encode_texts(model, tokenizer, [*keywords.texts, *nouns])
-        scale = model.logit_scale.float().exp()
-        by_keyword = scale * whole @ words[: len(keywords.texts)].T + scales.bias[0]
-        by_caption = scale * whole @ captions.T + scales.bias[1]
-        by_patch = scale * patches @ words[len(keywords.texts) :].T + scales.bias[2]
-        near = F.binary_cross_entropy_with_logits(by_keyword, keywords.labels, weight=keywords.near, reduction="sum")
-        terms = {
-            "near": near / keywords.near.sum(),
-            "keyword": sigmoid_loss(by_keyword, keywords.labels),
-            "caption": sigmoid_loss(by_caption, torch.eye(BATCH)),
-            "patch": sigmoid_loss(by_patch, patch_labels(scenes, nouns)),
-        }
-        right = ((by_keyword > 0).float() == keywords.labels).float()
-        recall = (right * keywords.labels).sum() / keywords.labels.sum()
-        found = (by_caption.argmax(1) == torch.arange(BATCH)).float().mean()
-        total = terms["near"] + terms["keyword"] + 0.5 * terms["caption"] + 0.5 * terms["patch"]
-        return {"loss": total, **terms, "right": right.mean(), "recall": recall, "found": found}
+        return losses(model, scales, tokenizer, new_batch(rng, BATCH))
 
     def keep() -> None:
-        model.save_pretrained(args.out / "model")
-        tokenizer.save_pretrained(args.out / "model")
+        to_folder(model, args.out / "model")
+        to_folder(tokenizer, args.out / "model")
 
     fit(optimizer, loss, Budget(minutes=args.minutes), args.out, on_checkpoint=keep)
 

@@ -1,6 +1,6 @@
 """Recipe: the world's judge, trained on rendered truth only (blurred, noised and shifted, never drawn).
 
-    python -m limner.train.judge --out runs/judge --minutes 10
+Run it as `python -m limner.train.judge --out runs/judge --minutes 10`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from random import Random
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 from limner.train.autoencoder import to_tensor
+from limner.train.libraries import seed_torch
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.world.judge import COLOUR_NAMES, GLOBALS, GRID, JudgeNet
@@ -81,32 +82,43 @@ def disturb(pixels: Tensor, rng: Random) -> Tensor:
     return pixels + shift + torch.randn_like(pixels) * 0.12 * rng.random()
 
 
+def losses(net: JudgeNet, scenes: Sequence[Scene], pixels: Tensor) -> dict[str, Tensor]:
+    """The loss on pictures (n, 3, 128, 128) of these scenes, and its parts."""
+    cells, whole = net(pixels.bfloat16())
+    heat, truth = targets(scenes, CORE_CONCEPTS)
+    found = focal(cells[:, : len(CORE_CONCEPTS)], heat)
+    colour, place = cell_losses(cells[:, len(CORE_CONCEPTS) :], truth)
+    around = whole_loss(whole, scenes)
+    total = found + colour + 0.3 * place + 0.5 * around
+    return {"loss": total, "found": found, "colour": colour, "place": place, "around": around}
+
+
+def whole_loss(logits: Tensor, scenes: Sequence[Scene]) -> Tensor:
+    """Cross-entropy of style, background, time and weather, from the logits (n, all their names)."""
+    names = {"style": PALETTE.styles, **GLOBALS}
+    parts = torch.split(logits.float(), [len(options) for options in names.values()], 1)
+    total = torch.zeros(())
+    for (key, options), part in zip(names.items(), parts, strict=True):
+        labels = torch.tensor([list(options).index(getattr(scene, key)) for scene in scenes])
+        total = total + F.cross_entropy(part, labels)
+    return total
+
+
 def main() -> None:
+    """Train from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10)
     args = parser.parse_args()
     start_processes()
-    torch.manual_seed(1)
-    net = JudgeNet(len(CORE_CONCEPTS), len(PALETTE.styles)).to(torch.bfloat16).train()
+    seed_torch(1)
+    net = JudgeNet(len(CORE_CONCEPTS), len(PALETTE.styles)).bfloat16().train()
     optimizer = MixedOptimizer(net.named_parameters(), Rates(muon=0.02, adamw=2e-3, ema=0.995))
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=BATCH)
         scenes = [sample_scene(rng, stage, PALETTE) for stage in stages]
-        pixels = disturb(to_tensor([render(scene) for scene in scenes]), rng)
-        cells, whole = net(pixels.bfloat16())
-        heat, truth = targets(scenes, CORE_CONCEPTS)
-        found = focal(cells[:, : len(CORE_CONCEPTS)], heat)
-        colour, place = cell_losses(cells[:, len(CORE_CONCEPTS) :], truth)
-        names = {"style": PALETTE.styles, **GLOBALS}
-        parts = whole.float().split([len(n) for n in names.values()], 1)
-        around = torch.zeros(())
-        for (key, options), logits in zip(names.items(), parts, strict=True):
-            labels = torch.tensor([list(options).index(getattr(scene, key)) for scene in scenes])
-            around = around + F.cross_entropy(logits, labels)
-        return {"loss": found + colour + 0.3 * place + 0.5 * around, "found": found, "colour": colour,
-                "place": place, "around": around}  # fmt: skip
+        return losses(net, scenes, disturb(to_tensor([render(scene) for scene in scenes]), rng))
 
     def keep() -> None:
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}

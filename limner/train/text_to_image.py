@@ -12,17 +12,23 @@ from __future__ import annotations
 
 import argparse
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from limner.train.autoencoder import to_tensor
+from limner.train.autoencoder import posterior, to_tensor
+from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.world.caption import caption
@@ -93,7 +99,7 @@ class Pool:
 
     vae: AutoencoderKL
     scale: float
-    waiting: deque[tuple[Scene, Tensor]] = field(default_factory=deque)
+    waiting: deque[tuple[Scene, Tensor]] = field(default_factory=deque[tuple[Scene, Tensor]])
 
     def take(self, rng: Random, count: int, shares: dict[str, float], palette: Palette) -> list[tuple[Scene, Tensor]]:
         """`count` scenes with latents (4, 16, 16), scaled to unit variance; a third of them are new."""
@@ -102,7 +108,7 @@ class Pool:
         scenes = [sample_scene(rng, stage, palette) for stage in stages]
         pixels = to_tensor([render(scene) for scene in scenes]).bfloat16()
         with torch.no_grad():
-            latents = self.vae.encode(pixels).latent_dist.mean.float() * self.scale
+            latents: Tensor = posterior(self.vae, pixels).mean.float() * self.scale
         new = list(zip(scenes, latents, strict=True))
         old = [self.waiting.popleft() for _ in range(count - fresh)]
         self.waiting.extend(new * (REUSE - 1))
@@ -116,7 +122,7 @@ def latent_scale(vae: AutoencoderKL) -> float:
     rng = Random(7)
     pixels = to_tensor([render(sample_scene(rng, stage)) for stage in ("single", "pair") for _ in range(128)])
     with torch.no_grad():
-        return float(1 / vae.encode(pixels.to(vae.dtype)).latent_dist.mean.float().std())
+        return float(1 / posterior(vae, pixels.to(vae.dtype)).mean.float().std())
 
 
 def v_loss(unet: UNet2DConditionModel, latents: Tensor, steps: Tensor, words: Tensor, signal: Tensor) -> Tensor:
@@ -127,7 +133,50 @@ def v_loss(unet: UNet2DConditionModel, latents: Tensor, steps: Tensor, words: Te
     return (said - (alpha * noise - sigma * latents)).square().mean((1, 2, 3))
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is trained (`unet`, `text`), what is not (`vae`, `tokenizer`), and the noise schedule."""
+
+    vae: AutoencoderKL
+    tokenizer: CLIPTokenizer
+    text: CLIPTextModel
+    unet: UNet2DConditionModel
+    scheduler: DPMSolverMultistepScheduler
+
+    def words(self, captions: Sequence[str]) -> Tensor:
+        """What the text tower reads in captions: (n, tokens, width)."""
+        batch = self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt")
+        return self.text(input_ids=batch["input_ids"]).last_hidden_state
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The U-Net's and the text tower's weights, as checkpoints name them."""
+        yield from ((f"unet.{name}", parameter) for name, parameter in self.unet.named_parameters())
+        yield from ((f"text.{name}", parameter) for name, parameter in self.text.named_parameters())
+
+    def keep(self, scale: float, folder: Path) -> None:
+        """Save it all as a StableDiffusionPipeline whose latents have this scaling factor."""
+        config: Any = self.vae
+        config.register_to_config(scaling_factor=scale)
+        build: Any = StableDiffusionPipeline  # whose annotations ask for all its optional parts
+        pipeline = build(
+            vae=self.vae, text_encoder=self.text, tokenizer=self.tokenizer, unet=self.unet, scheduler=self.scheduler,
+            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        )  # fmt: skip
+        to_folder(pipeline, folder)
+
+
+def begin(autoencoder: Path, clip: Path, start: Path | None, *, freeze_text: bool) -> Parts:
+    """The parts in bfloat16, from the autoencoder's and CLIP's folders; U-Net and text tower new, or of `start`."""
+    vae = from_folder(AutoencoderKL, autoencoder).bfloat16().eval().requires_grad_(False)
+    tower = start / "text_encoder" if start else clip
+    text = from_folder(CLIPTextModel, tower, attn_implementation="eager").bfloat16().requires_grad_(not freeze_text)
+    unet = from_folder(UNet2DConditionModel, start / "unet") if start else new_unet()
+    unet.set_attn_processor(AttnProcessor())
+    return Parts(vae, from_folder(CLIPTokenizer, clip), text, unet.bfloat16().train(), new_scheduler())
+
+
 def main() -> None:
+    """Train from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--autoencoder", type=Path, required=True)
     parser.add_argument("--clip", type=Path, required=True)
@@ -135,42 +184,25 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--single-until", type=float, default=0.3, help="share of the budget for single objects alone")
     parser.add_argument("--start", type=Path, help="begin with the U-Net and text tower of this pipeline folder")
-    parser.add_argument("--freeze-text", action="store_true", help="leave the text tower as contrastive training left it")
+    parser.add_argument("--freeze-text", action="store_true", help="leave the text tower as CLIP's training left it")
     args = parser.parse_args()
     start_processes()
-    torch.manual_seed(0)
-    vae = AutoencoderKL.from_pretrained(args.autoencoder).to(torch.bfloat16).eval().requires_grad_(False)
-    tokenizer = CLIPTokenizer.from_pretrained(args.clip)
-    tower = args.start / "text_encoder" if args.start else args.clip
-    text = CLIPTextModel.from_pretrained(tower, attn_implementation="eager").to(torch.bfloat16)
-    unet = UNet2DConditionModel.from_pretrained(args.start / "unet") if args.start else new_unet()
-    unet.set_attn_processor(AttnProcessor())
-    unet = unet.to(torch.bfloat16).train()
-    scheduler = new_scheduler()
-    pool, table = Pool(vae, latent_scale(vae)), log_snr_table(scheduler)
-    signal = scheduler.alphas_cumprod.float()
-    named = [(f"unet.{name}", p) for name, p in unet.named_parameters()]
-    text.requires_grad_(not args.freeze_text)
-    named += [(f"text.{name}", p) for name, p in text.named_parameters()]
-    optimizer = MixedOptimizer(named, Rates(muon=0.015, adamw=1.5e-3, ema=0.998))
+    seed_torch(0)
+    parts = begin(args.autoencoder, args.clip, args.start, freeze_text=args.freeze_text)
+    pool, table = Pool(parts.vae, latent_scale(parts.vae)), log_snr_table(parts.scheduler)
+    signal = parts.scheduler.alphas_cumprod.float()
+    optimizer = MixedOptimizer(parts.named_parameters(), Rates(muon=0.015, adamw=1.5e-3, ema=0.998))
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         palette = PALETTE_FIRST if spent < args.single_until else PALETTE_LAST
         pairs = pool.take(rng, BATCH, stage_shares(spent, args.single_until), palette)
-        said = [caption(scene, rng) if rng.random() >= NO_CAPTION else "" for scene, _ in pairs]
-        batch = tokenizer(said, padding="max_length", truncation=True, return_tensors="pt")
-        words = text(input_ids=batch["input_ids"]).last_hidden_state
+        words = parts.words([caption(scene, rng) if rng.random() >= NO_CAPTION else "" for scene, _ in pairs])
         latents = torch.stack([latent for _, latent in pairs])
-        each = v_loss(unet, latents, sample_timesteps(BATCH, table), words, signal)
+        each = v_loss(parts.unet, latents, sample_timesteps(BATCH, table), words, signal)
         return {"loss": each.mean()}
 
     def keep() -> None:
-        vae.register_to_config(scaling_factor=pool.scale)
-        pipeline = StableDiffusionPipeline(
-            vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
-            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-        )  # fmt: skip
-        pipeline.save_pretrained(args.out / "model")
+        parts.keep(pool.scale, args.out / "model")
 
     fit(optimizer, loss, Budget(minutes=args.minutes), args.out, on_checkpoint=keep)
 

@@ -1,6 +1,6 @@
 """Recipe: the tokenizer, byte-pair encoding in CLIP's format, trained on the world's captions and plain English.
 
-    python -m limner.train.tokenizer --out runs/tokenizer
+Run it as `python -m limner.train.tokenizer --out runs/tokenizer`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
+from limner.train.libraries import to_folder
 from limner.world.art import NAME_PACKAGES, package_folder
 from limner.world.caption import NUMBERS, caption
 from limner.world.sample import STAGES, sample_scene
@@ -39,14 +41,14 @@ def train_tokenizer(texts: Iterator[str]) -> CLIPTokenizer:
     )
     blank.train_from_iterator(texts, trainer)
     model = json.loads(blank.to_str())["model"]
-    merges = [tuple(pair) for pair in model["merges"]]
+    merges: Any = [tuple(pair) for pair in model["merges"]]  # annotated as strings, but wanted as pairs
     return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=LENGTH)
 
 
 def corpus() -> Iterator[str]:
     """World words often, so that each becomes one token; captions; and the English of the name packages."""
     concepts = (*CONCEPTS.values(), *SHAPE_CONCEPTS.values())
-    words = [*COLOURS, *NUMBERS, *(c.name for c in concepts), *(c.plural for c in concepts), *(c.general for c in concepts)]
+    words = [*COLOURS, *NUMBERS, *(getattr(c, form) for form in ("name", "plural", "general") for c in concepts)]
     for table in (BACKGROUNDS, TIMES, WEATHERS, STYLE_PHRASES):
         words += [text for phrases in table.values() for text in phrases]
     yield from words * 50
@@ -59,10 +61,11 @@ def corpus() -> Iterator[str]:
 
 
 def main() -> None:
+    """Train from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    train_tokenizer(corpus()).save_pretrained(args.out)
+    to_folder(train_tokenizer(corpus()), args.out)
 
 
 if __name__ == "__main__":
