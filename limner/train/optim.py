@@ -48,7 +48,8 @@ class MixedOptimizer:
     def step(self, factor: float) -> float:
         """One update with both rates scaled by `factor`; gradients are averaged over processes and cleared.
 
-        Returns the norm of the whole gradient before AdamW's part is clipped to 1 (Muon needs no clipping).
+        Returns the norm of the whole gradient, before it is clipped to 1. A weight that has no gradient in any
+        process is left as it is: a zero would still decay it, and move it along its momentum.
         """
         self._take_gradients()
         norm = nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
@@ -60,8 +61,7 @@ class MixedOptimizer:
 
     def _take_gradients(self) -> None:
         for name, parameter in self.parameters.items():
-            master = self.masters[name]
-            master.grad = torch.zeros_like(master) if parameter.grad is None else _flat(parameter.grad)
+            self.masters[name].grad = None if parameter.grad is None else _flat(parameter.grad)
             parameter.grad = None
         if dist.is_initialized():
             _average_gradients(list(self.masters.values()))
@@ -116,13 +116,18 @@ def _advance(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _average_gradients(masters: Sequence[nn.Parameter]) -> None:
-    """The mean over all processes, in one message: many small ones cost more than the numbers in them."""
-    flat = torch.cat([master.grad.flatten() for master in masters if master.grad is not None])
-    dist.all_reduce(flat)  # pyright: ignore[reportUnknownMemberType]
-    flat /= dist.get_world_size()
-    parts = torch.split(flat, [master.numel() for master in masters])
-    for master, part in zip(masters, parts, strict=True):
-        master.grad = part.view_as(master)
+    """The mean over all processes, in one message: many small ones cost more than the numbers in them.
+
+    It begins with who has a gradient, so that all processes leave the same weights without one.
+    """
+    present = torch.tensor([float(master.grad is not None) for master in masters])
+    gradients = [torch.zeros_like(m) if m.grad is None else m.grad for m in masters]
+    message = torch.cat([present, *(gradient.flatten() for gradient in gradients)])
+    dist.all_reduce(message)  # pyright: ignore[reportUnknownMemberType]
+    message /= dist.get_world_size()
+    present, *parts = torch.split(message, [len(masters), *(master.numel() for master in masters)])
+    for master, share, part in zip(masters, present, parts, strict=True):
+        master.grad = part.view_as(master) if share > 0 else None
 
 
 def _state_of(saved: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
