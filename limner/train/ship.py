@@ -13,18 +13,20 @@ import json
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from limner.evaluate.world import TASKS
 from limner.train.autoencoder import to_tensor
 from limner.train.clip import encode_pictures, encode_texts, keyword_batch
+from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.world.caption import NUMBERS, caption
 from limner.world.judge import Judge
 from limner.world.render import render
@@ -35,7 +37,7 @@ from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASE
 WEIGHTS = Path(__file__).parents[1] / "world" / "weights"
 PRECISION = 0.95
 ANY_PICTURE = 0.02
-"""The share of other pictures' keywords asked of a picture, beside its own and their near misses: the easy false ones."""
+"""The share of other pictures' keywords asked of a picture, beside its own and their near misses: easy false ones."""
 
 KINDS = {
     "count": NUMBERS[2:5],
@@ -47,6 +49,22 @@ KINDS = {
     "colour": tuple(COLOURS),
 }
 """Kinds of keywords and the words that tell them, in the order in which they are looked for."""
+
+PREPROCESSING = {
+    "image_processor_type": "CLIPImageProcessor",
+    "do_convert_rgb": True,
+    "do_resize": True,
+    "size": {"shortest_edge": 128},
+    "resample": 3,
+    "do_center_crop": True,
+    "crop_size": 128,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+}
+"""CLIP's preprocessor_config.json: bicubic to 128 px, values to [-1, 1]."""
 
 
 def words_learned(palette: Palette) -> list[str]:
@@ -68,22 +86,33 @@ def kind_of(text: str) -> str:
 def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scenes: int = 3072) -> dict[str, Any]:
     """Thresholds by kind, with the precision and recall they have on the calibration scenes."""
     rng = Random("calibration")
-    torch.manual_seed(0)
+    seed_torch(0)
     pairs: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for _ in range(scenes // 64):
-        batch: list[Scene] = [sample_scene(rng, rng.choice(STAGES), palette, held_out=rng.random() < 0.5) for _ in range(64)]
-        keywords = keyword_batch(batch, rng)
-        pictures, _ = encode_pictures(model, to_tensor([render(scene) for scene in batch]))
-        cosines = pictures @ encode_texts(model, tokenizer, keywords.texts).T
-        near = keywords.near.bool()
-        for column, text in enumerate(keywords.texts):
-            asked = near[:, column] | (torch.rand(len(batch)) < ANY_PICTURE)
-            rows = zip(cosines[asked, column].tolist(), keywords.labels[asked, column].bool().tolist(), strict=True)
-            pairs[kind_of(text)] += list(rows)
+        batch = [
+            sample_scene(rng, rng.choice(STAGES), palette, held_out=rng.random() < 0.5)  # half of them new pairs
+            for _ in range(64)
+        ]
+        for text, rows in _asked(model, tokenizer, batch, rng):
+            pairs[kind_of(text)] += rows
     measured = {kind: _measured(rows) for kind, rows in pairs.items()}
     rest = measured["object"]
     kinds = {kind: measured[kind] | {"words": list(KINDS[kind])} for kind in KINDS if kind in measured}
     return {"default": rest["threshold"], "precision": rest["precision"], "recall": rest["recall"], "kinds": kinds}
+
+
+def _asked(
+    model: CLIPModel, tokenizer: CLIPTokenizer, batch: Sequence[Scene], rng: Random
+) -> Iterator[tuple[str, list[tuple[float, bool]]]]:
+    """Each keyword of a batch with (cosine, truth) for the pictures it is asked of."""
+    keywords = keyword_batch(batch, rng)
+    pictures, _ = encode_pictures(model, to_tensor([render(scene) for scene in batch]))
+    cosines = pictures @ encode_texts(model, tokenizer, keywords.texts).T
+    near = keywords.near.bool()
+    for column, text in enumerate(keywords.texts):
+        asked = near[:, column] | (torch.rand(len(batch)) < ANY_PICTURE)
+        scores, labels = cosines[asked, column], keywords.labels[asked, column]
+        yield text, [(float(score), bool(label)) for score, label in zip(scores, labels, strict=True)]
 
 
 def _measured(rows: list[tuple[float, bool]]) -> dict[str, Any]:
@@ -95,8 +124,11 @@ def said_thresholds() -> list[str]:
     """What a pass of the shipped scorer means, a line a kind of keyword, for `limner models show`."""
     found = json.loads((WEIGHTS / "clip" / "calibration.json").read_text())
     kinds = {"object": found | {"threshold": found["default"]}, **found["kinds"]}
-    line = "{kind} from {threshold:.3f} on ({precision:.0%} of such passes are right, {recall:.0%} of what is there passes)"
-    return [line.format(kind=kind, **{k: row[k] for k in ("threshold", "precision", "recall")}) for kind, row in kinds.items()]
+    return [
+        f"{kind} from {row['threshold']:.3f} on ({row['precision']:.0%} of such passes are right, "
+        f"{row['recall']:.0%} of what is there passes)"
+        for kind, row in kinds.items()
+    ]
 
 
 def least_threshold(rows: Sequence[tuple[float, bool]]) -> tuple[float, float, float]:
@@ -127,12 +159,53 @@ def ceilings(judge: Judge, palette: Palette, count: int = 300) -> dict[str, floa
 
 def ship_pipeline(source: Path) -> None:
     """The StableDiffusionPipeline folder, in half precision."""
-    pipeline = StableDiffusionPipeline.from_pretrained(source, dtype=torch.float16, safety_checker=None)
+    pipeline = from_folder(StableDiffusionPipeline, source, dtype=torch.float16, safety_checker=None)
     shutil.rmtree(WEIGHTS / "stable-diffusion", ignore_errors=True)
-    pipeline.save_pretrained(WEIGHTS / "stable-diffusion")
+    to_folder(pipeline, WEIGHTS / "stable-diffusion")
+
+
+def ship_clip(source: Path, palette: Palette) -> None:
+    """The CLIPModel folder, in half precision, with its thresholds and how it wants pictures."""
+    model = from_folder(CLIPModel, source, dtype=torch.float32).eval()
+    tokenizer = from_folder(CLIPTokenizer, source)
+    thresholds = calibrate(model, tokenizer, palette)
+    folder = WEIGHTS / "clip"
+    nn.Module.half(model)  # CLIPModel's own `half` only asks first whether it is quantised
+    to_folder(model, folder)
+    to_folder(tokenizer, folder)
+    _write(folder / "calibration.json", thresholds)
+    _write(folder / "preprocessor_config.json", PREPROCESSING)
+
+
+def ship_judge(source: Path, palette: Palette) -> None:
+    """The judge's folder without what only training needs, and with its ceilings."""
+    folder = WEIGHTS / "judge"
+    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("state*", "log*"))
+    about = json.loads((folder / "judge.json").read_text())
+    _write(folder / "judge.json", about | {"ceilings": ceilings(Judge.load(folder), palette)})
+
+
+def vocabulary(palette: Palette) -> dict[str, Any]:
+    """What the shipped models know, for `limner models show` and for words they never learned."""
+    return {
+        "concepts": list(palette.concepts),
+        "styles": list(palette.styles),
+        "backgrounds": list(BACKGROUNDS),
+        "times": list(TIMES),
+        "weathers": list(WEATHERS),
+        "colours": list(COLOURS),
+        "words": words_learned(palette),
+        "style_phrases": {style: list(STYLE_PHRASES[style]) for style in palette.styles},
+        "thresholds": said_thresholds(),
+    }
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1))
 
 
 def main() -> None:
+    """Ship from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unet", type=Path)
     parser.add_argument("--clip", type=Path)
@@ -141,28 +214,12 @@ def main() -> None:
     palette = Palette()
     WEIGHTS.mkdir(exist_ok=True)
     if args.clip:
-        model = CLIPModel.from_pretrained(args.clip).float().eval()
-        tokenizer = CLIPTokenizer.from_pretrained(args.clip)
-        thresholds = calibrate(model, tokenizer, palette)
-        model.half().save_pretrained(WEIGHTS / "clip")
-        tokenizer.save_pretrained(WEIGHTS / "clip")
-        (WEIGHTS / "clip" / "calibration.json").write_text(json.dumps(thresholds, indent=1))
-        mean = {"crop_size": 128, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True, "do_rescale": True,
-                "do_resize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "image_processor_type": "CLIPImageProcessor",
-                "resample": 3, "rescale_factor": 1 / 255, "size": {"shortest_edge": 128}}  # fmt: skip
-        (WEIGHTS / "clip" / "preprocessor_config.json").write_text(json.dumps(mean, indent=1))
+        ship_clip(args.clip, palette)
     if args.judge:
-        shutil.copytree(args.judge, WEIGHTS / "judge", dirs_exist_ok=True, ignore=shutil.ignore_patterns("state*", "log*"))
-        about = json.loads((WEIGHTS / "judge" / "judge.json").read_text())
-        about["ceilings"] = ceilings(Judge.load(WEIGHTS / "judge"), palette)
-        (WEIGHTS / "judge" / "judge.json").write_text(json.dumps(about, indent=1))
+        ship_judge(args.judge, palette)
     if args.unet:
         ship_pipeline(args.unet)
-    known = {"concepts": list(palette.concepts), "styles": list(palette.styles), "backgrounds": list(BACKGROUNDS),
-             "times": list(TIMES), "weathers": list(WEATHERS), "colours": list(COLOURS), "words": words_learned(palette),
-             "style_phrases": {style: list(STYLE_PHRASES[style]) for style in palette.styles},
-             "thresholds": said_thresholds()}  # fmt: skip
-    (WEIGHTS / "vocabulary.json").write_text(json.dumps(known, indent=1))
+    _write(WEIGHTS / "vocabulary.json", vocabulary(palette))
 
 
 if __name__ == "__main__":
