@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.world.scene import (
-    RELATIONS,
     Fact,
     Relation,
     Scene,
@@ -23,6 +22,7 @@ from limner.world.scene import (
 from tests.world.small import shape
 
 CENTRE = st.tuples(st.floats(0, 1), st.floats(0, 1))
+DIRECTIONS: tuple[Relation, ...] = ("left of", "right of", "above", "below")
 OPPOSITES: list[tuple[Relation, Relation]] = [("left of", "right of"), ("above", "below")]
 SCENE = Scene(
     (shape("star", 0.2, 0.5, colour="red"), shape("ring", 0.8, 0.5), shape("ring", 0.8, 0.9, 0.2)),
@@ -42,7 +42,7 @@ def test_opposite_relations_hold_the_other_way_round(first: tuple[float, float],
 def test_at_most_one_direction_holds_and_never_both_ways(
     first: tuple[float, float], second: tuple[float, float]
 ) -> None:
-    holding = list(filter(lambda relation: boxes_related(relation, first, second), RELATIONS[:4]))
+    holding = [relation for relation in DIRECTIONS if boxes_related(relation, first, second)]
     assert len(holding) <= 1
     assert not any(boxes_related(relation, second, first) for relation in holding)
 
