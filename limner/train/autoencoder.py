@@ -67,11 +67,11 @@ def crops(rng: Random, count: int) -> Tensor:
     """Crops of random scenes, in [-1, 1], shape (count, 3, CROP, CROP); three of four are cut around an object."""
     scenes = [sample_scene(rng, rng.choice(STAGES)) for _ in range(count)]
     whole = to_tensor([render(scene) for scene in scenes])
-    corners = [_corner(rng, scene) for scene in scenes]
+    corners = [corner(rng, scene) for scene in scenes]
     return torch.stack([w[:, y : y + CROP, x : x + CROP] for w, (x, y) in zip(whole, corners, strict=True)])
 
 
-def _corner(rng: Random, scene: Scene) -> tuple[int, int]:
+def corner(rng: Random, scene: Scene) -> tuple[int, int]:
     """The top left corner of a crop, in pixels of a picture of 128: anywhere, or such that an object is in it."""
     last = 128 - CROP
     if rng.random() < 0.25:

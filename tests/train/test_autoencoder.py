@@ -1,0 +1,56 @@
+"""The autoencoder's recipe: what its loss is blind to and what not, and what it is shown."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import torch
+
+from limner.train.autoencoder import CROP, corner, edges, reconstruction_loss, to_tensor
+from limner.world.render import render
+from limner.world.sample import STAGES, Palette, sample_scene
+from limner.world.vocabulary import SHAPE_CONCEPTS
+
+SHAPES = Palette(concepts=tuple(SHAPE_CONCEPTS), styles=("shapes",))
+
+
+def test_pictures_become_numbers_from_minus_one_to_one() -> None:
+    picture = render(sample_scene(Random(0), "single", SHAPES))
+    tensor = to_tensor([picture, picture])
+    assert tensor.shape == (2, 3, *picture.pixels.shape[:2])
+    assert tensor.dtype == torch.float32
+    y, x = 5, 9
+    assert tensor[1, 2, y, x] == pytest.approx(picture.pixels[y, x, 2] / 127.5 - 1)
+
+
+def test_edges_are_differences_of_neighbours() -> None:
+    ramp = torch.arange(4.0).expand(1, 1, 3, 4)
+    across, down = edges(ramp)
+    assert torch.equal(across, torch.ones(1, 1, 3, 3))
+    assert torch.equal(down, torch.zeros(1, 1, 2, 4))
+
+
+def test_a_picture_equal_to_the_truth_costs_nothing() -> None:
+    truth = torch.rand(2, 3, 16, 16)
+    assert float(reconstruction_loss(truth, truth)) == 0
+
+
+def test_noise_costs_more_than_the_same_error_spread_evenly() -> None:
+    truth = torch.zeros(1, 3, 16, 16)
+    even = torch.full_like(truth, 0.1)
+    checks = even * (1 - 2 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2))
+    assert float(reconstruction_loss(even, truth)) == pytest.approx(0.2)  # 0.1 at each of two scales, no edges
+    assert float(reconstruction_loss(checks, truth)) == pytest.approx(0.5)  # 0.1 and edges of 0.2 each way
+
+
+def test_three_crops_of_four_are_cut_around_an_object() -> None:
+    rng = Random(0)
+    hits = 0
+    for _ in range(400):
+        scene = sample_scene(rng, rng.choice(STAGES), SHAPES)
+        x, y = corner(rng, scene)
+        assert 0 <= x <= 128 - CROP
+        assert 0 <= y <= 128 - CROP
+        hits += any(x <= t.x * 128 <= x + CROP and y <= t.y * 128 <= y + CROP for t in scene.things)
+    assert hits >= 300
