@@ -89,7 +89,7 @@ def test_the_least_threshold_of_the_wanted_precision_is_found() -> None:
 def test_without_that_precision_the_best_with_half_of_what_is_there_is_taken() -> None:
     labels = [False, True, True, True, False, False, True, True, True, False, True, True]
     rows = [(0.9 - i / 10, label) for i, label in enumerate(labels)]
-    # Three of the first four are true, but only 3 of all 8; with half of all, 6/9 and 8/12 are best: the higher is taken.
+    # Three of the first four are true, but only 3 of all 8. With half of all, 6/9 and 8/12 are best: the higher wins.
     assert least_threshold(rows) == (pytest.approx(0.1), pytest.approx(6 / 9), 6 / 8)
 
 
