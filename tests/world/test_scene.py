@@ -42,7 +42,7 @@ def test_opposite_relations_hold_the_other_way_round(first: tuple[float, float],
 def test_at_most_one_direction_holds_and_never_both_ways(
     first: tuple[float, float], second: tuple[float, float]
 ) -> None:
-    holding = [relation for relation in DIRECTIONS if boxes_related(relation, first, second)]
+    holding: list[Relation] = [relation for relation in DIRECTIONS if boxes_related(relation, first, second)]
     assert len(holding) <= 1
     assert not any(boxes_related(relation, second, first) for relation in holding)
 
