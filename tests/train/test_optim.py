@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from limner.train.libraries import seed_torch
 from limner.train.optim import MixedOptimizer, Rates
 
 RATES = Rates(muon=0.02, adamw=0.01, ema=0.9)
@@ -50,9 +51,8 @@ class Net(nn.Module):
 
 
 def new_net(dtype: torch.dtype = torch.bfloat16) -> Net:
-    with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(0)
-        return Net().to(dtype)
+    seed_torch(0)
+    return Net().to(dtype)
 
 
 def train(net: Net, optimizer: MixedOptimizer, steps: Sequence[int], factor: float = 1.0) -> list[float]:
