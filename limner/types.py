@@ -153,7 +153,7 @@ class Recipe:
     model_hash: str = ""
     sampler: str = ""
     negative_prompt: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Event:
     message: str = ""
     done: int = 0
     total: int = 0
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 Precision = Literal["float32", "bfloat16", "float16"]

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from limner.protocols import DrawRequest, TextToImage
 from limner.types import Event, Picture
-from limner.world.caption import describe, facts
+from limner.world.caption import describe, facts, named
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import Fact, Scene
@@ -79,7 +79,7 @@ def two_objects(rng: Random, palette: Palette) -> Case:
     """Two objects of a pair that training never showed together."""
     scene = sample_scene(rng, "pair", _plain(palette), held_out=True)
     both = tuple(fact for fact in facts(scene) if fact.kind == "object")
-    names = " and ".join(f"{'an' if fact.concept[0] in 'aeiou' else 'a'} {fact.concept}" for fact in both)
+    names = " and ".join(named(fact.concept, None) for fact in both)
     backdrop = describe(replace(scene, things=scene.things[:1])).split(" ", 1)[1].removeprefix(scene.things[0].concept)
     return Case(f"{names}{backdrop}", both, scene)
 

@@ -18,10 +18,9 @@ RELATION_PHRASES: dict[Relation, tuple[str, ...]] = {
 
 
 def article(phrase: str) -> str:
-    """«a» or «an» before a phrase, by its first letter; the world has no silent h and no «unicorn» problem
-    but for the words listed here."""
+    """«a» or «an» before a phrase, by its first letter but for the world's words that sound otherwise."""
     vowel = phrase[0] in "aeiou" and not phrase.startswith(("uni", "ufo", "ukulele", "one", "euro"))
-    return f"{'an' if vowel else 'a'} {phrase}"
+    return f"{'an' if vowel or phrase.startswith('hour') else 'a'} {phrase}"
 
 
 def named(name: str, colour: str | None, count: int = 1) -> str:

@@ -62,8 +62,8 @@ class JudgeNet(nn.Module):
             _block(3, 32, 2), _block(32, 64, 2), Residual(64), _block(64, width, 2),
             Residual(width), Residual(width), Residual(width), Residual(width),
         )  # fmt: skip
-        heads = nn.Conv2d(2 * width, concepts + len(COLOUR_NAMES) + 4, 1)
-        self.cells = nn.Sequential(_block(width, 2 * width), heads)
+        hidden, heads = _block(width, 2 * width), nn.Conv2d(2 * width, concepts + len(COLOUR_NAMES) + 4, 1)
+        self.cells = nn.Sequential(hidden, heads)
         self.whole = nn.Linear(2 * width, styles + sum(len(names) for names in GLOBALS.values()))
         assert heads.bias is not None
         nn.init.constant_(heads.bias[:concepts], -4.0)

@@ -80,10 +80,16 @@ def _row(name: str, hexcode: str, group: str) -> dict[str, Any]:
         "hexcode": hexcode,
         "group": group,
         "general": GENERAL.get(group, "thing"),
-        "plural": str(_PLURALS.plural_noun(name)),
+        "plural": plural(name),
         "tintable": group in TINTABLE_SUBGROUPS,
         "native": native_colours(hexcode),
     }
+
+
+def plural(name: str) -> str:
+    """The plural of a name; a name that is one already («grapes») stays, where inflect would add an s to it."""
+    many = str(_PLURALS.plural_noun(name))
+    return name if many == f"{name}s" and name.endswith("s") else many
 
 
 def native_colours(hexcode: str) -> dict[str, str]:
