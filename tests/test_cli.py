@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from limner.cli import main
 from limner.image import open_picture, read_recipe
+from tests.disk import small_disk
 
 PROMPT = "a red fox to the left of a castle in the snow"
 FEW = ["-n", "2", "--rounds", "2", "--steps", "1", "--size", "16x16", "--seed", "7"]
@@ -217,18 +218,9 @@ def test_model_out_of_reach_is_a_failure_that_says_what_to_do(capsys: pytest.Cap
     assert left_here() == []
 
 
-@pytest.fixture
-def small_disk() -> Generator[None]:
-    """A real failing write, as on a full disk: no file may grow over 512 bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.usefixtures("small_disk")
 def test_full_disk(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["draw", PROMPT, *tiny, *FEW, "--out", "fox"]) == 1
+    with small_disk(512):
+        assert main(["draw", PROMPT, *tiny, *FEW, "--out", "fox"]) == 1
     err = capsys.readouterr().err.strip().splitlines()[-1]
     assert err.startswith("limner: could not write")
     assert "free some space" in err

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from limner.staging import free_name, staged_folder
 from limner.types import BadInput, LimnerError
-
-
-@pytest.fixture
-def small_disk() -> Generator[None]:
-    """A real failing write: no file may grow over 1,000 bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.disk import small_disk
 
 
 def test_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -36,9 +26,9 @@ def test_nothing_is_left_after_a_failure(tmp_path: Path, error: type[BaseExcepti
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(LimnerError, match="disk .* is full") as caught, staged_folder(tmp_path / "out") as folder:
+    full = pytest.raises(LimnerError, match="disk .* is full")
+    with full as caught, small_disk(1000), staged_folder(tmp_path / "out") as folder:
         (folder / "a.bin").write_bytes(b"x" * 2000)
     assert caught.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []

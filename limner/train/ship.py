@@ -39,16 +39,25 @@ PRECISION = 0.95
 ANY_PICTURE = 0.02
 """The share of other pictures' keywords asked of a picture, beside its own and their near misses: easy false ones."""
 
+PLACES = {word for name in BACKGROUNDS for word in name.split()} | {
+    "snowy",
+    "dunes",
+    "field",
+    "skyline",
+    "water",
+    "woods",
+}
 KINDS = {
     "count": NUMBERS[2:5],
+    "background": tuple(sorted(PLACES - set(COLOURS) - {"white", "grey"})),
     "relation": ("left", "right", "above", "over", "below", "under", "front"),
     "time": ("sunset", "dusk", "night"),
     "weather": ("rain", "snowfall", "snows", "fog"),
     "style": ("style", "render", "illustration", "icon", "drawing", "shapes"),
-    "background": tuple(sorted({word for name in BACKGROUNDS for word in name.split()} | {"snowy", "dunes", "field"})),
     "colour": tuple(COLOURS),
 }
-"""Kinds of keywords and the words that tell them, in the order in which they are looked for."""
+"""Kinds of keywords and the words that tell them, in the order in which they are looked for: «under water» is a place and no
+relation, «a blue background» no colour of a thing."""
 
 PREPROCESSING = {
     "image_processor_type": "CLIPImageProcessor",

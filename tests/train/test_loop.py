@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from limner.train.loop import Budget, fit, rate_factor, resume, save
 from limner.train.optim import MixedOptimizer, Rates
+from tests.disk import small_disk
 
 # The script that is killed has the same model and the same loss as the tests.
 SCRIPT = """
@@ -72,17 +71,6 @@ def saved_steps(folder: Path) -> int:
     reader: Any = safe_open(folder / "state.safetensors", "pt")
     with reader as file:
         return int(file.metadata()["steps"])
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Generator[None]:
-    """As on a full disk, no file of this process can grow over `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def weights(optimizer: MixedOptimizer) -> dict[str, bytes]:
@@ -185,7 +173,7 @@ def test_killed_in_the_middle_it_goes_on_as_if_nothing_had_been(tmp_path: Path) 
 def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
     before = straight(tmp_path, 4)
     net, optimizer = new_run()
-    with files_of_at_most(2000), pytest.raises(Exception, match="File too large"):
+    with small_disk(2000), pytest.raises(Exception, match="File too large"):
         fit(optimizer, descend(net, optimizer), budget(8), tmp_path)
     _, resumed = new_run()
     resume(resumed, tmp_path)
