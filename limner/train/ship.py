@@ -56,8 +56,8 @@ KINDS = {
     "style": ("style", "render", "illustration", "icon", "drawing", "shapes"),
     "colour": tuple(COLOURS),
 }
-"""Kinds of keywords and the words that tell them, in the order in which they are looked for: «under water» is a place and no
-relation, «a blue background» no colour of a thing."""
+"""Kinds of keywords and the words that tell them, in the order in which they are looked for: «under water» is a
+place and no relation, «a blue background» no colour of a thing."""
 
 PREPROCESSING = {
     "image_processor_type": "CLIPImageProcessor",
