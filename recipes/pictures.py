@@ -1,4 +1,4 @@
-"""The README's picture: `python recipes/pictures.py docs/draw.png` draws eight prompts and puts the best of each on a sheet."""
+"""The README's picture: `python recipes/pictures.py docs/draw.png` draws eight prompts, the best of each on a sheet."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def main() -> None:
     """Draw every prompt with seed 1 and write the sheet to the path given."""
     models = Studio(load_settings()).models
     found = [finish(draw(models, DrawOptions(prompt=prompt, seed=1))) for prompt in PROMPTS]
-    shown = [f"{sum(r.best.card.scores[k] >= r.threshold[k] for k in r.threshold)} of {len(r.threshold)}" for r in found]
-    captions = [f"{prompt} ({share})" for prompt, share in zip(PROMPTS, shown, strict=True)]
+    kept = [(len(r.threshold) - len(r.best.card.missing), len(r.threshold)) for r in found]
+    captions = [f"{prompt} ({there} of {all_})" for prompt, (there, all_) in zip(PROMPTS, kept, strict=True)]
     save_png(Path(sys.argv[1]), contact_sheet([r.best.picture for r in found], captions, columns=4, scale=2))
 
 
