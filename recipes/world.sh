@@ -14,6 +14,6 @@ one limner.train.autoencoder --out runs/vae --minutes 32 --rate 0.4
 one limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 16
 one limner.train.judge --out runs/judge --minutes 10
 two limner.train.text_to_image --autoencoder runs/vae/model --clip runs/clip/model --out runs/unet \
-    --minutes 80 --single-until 0.28
+    --minutes 91 --single-until 0.45
 one limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 38
 python -m limner.train.ship --unet runs/unet/model --clip runs/clip/model --judge runs/judge

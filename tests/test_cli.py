@@ -55,11 +55,22 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return err.strip()
 
 
+def heed_ctrl_c() -> None:
+    """A shell's background jobs ignore Ctrl-C, and so would what they start: CI may run the tests as one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "limner.cli", *arguments]
     root = str(Path(__file__).parent.parent)
-    environment = os.environ | {"PYTHONPATH": root}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    )
 
 
 def test_help_is_quick_and_loads_no_torch() -> None:
