@@ -37,7 +37,10 @@ def test_any_recipe_survives_the_a1111_form(recipe: Recipe) -> None:
     assert parse_parameters(format_parameters(recipe)) == recipe
 
 
-@given(recipes, st.dictionaries(st.sampled_from(["scores", "parent"]), st.floats(allow_nan=False) | values))
+@given(
+    recipes,
+    st.dictionaries(st.sampled_from(["scores", "parent"]), st.floats(allow_nan=False, allow_infinity=False) | values),
+)
 def test_any_recipe_survives_the_json_form(recipe: Recipe, extra: dict[str, object]) -> None:
     read = Metadata(limner=parse_json(format_json(recipe, extra)))
     assert read.recipe == recipe
