@@ -20,6 +20,9 @@ from limner.types import BadInput, Keyword, Recipe, Scorecard
 BATCH = 16
 """The paper's B, pictures a round, for machines that can draw so many at once."""
 
+SURE = 0.9
+"""A pass is given without a warning where at least this share of such passes was right when it was calibrated."""
+
 
 @dataclass(frozen=True, slots=True)
 class DrawOptions:
@@ -140,6 +143,7 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
     with clock("keywords"):
         found = writer.extract_keywords(words, models.language)
     unknown = models.text_to_image.unknown_words(words)
+    doubts = _doubts(models, found.keywords) if options.threshold is None else []
     return Easel(
         models=models,
         prompt=prompt,
@@ -149,9 +153,19 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
         sheet=_sheet(models.text_to_image, options),
         threshold=options.threshold,
         llm=found.source,
-        warnings=[*found.warnings, *([f"the model does not know: {', '.join(unknown)}"] if unknown else [])],
+        warnings=[*found.warnings, *([f"the model does not know: {', '.join(unknown)}"] if unknown else []), *doubts],
         clock=clock,
     )
+
+
+def _doubts(models: Models, keywords: Sequence[str]) -> list[str]:
+    """Name the keywords of which the scorer's «yes» is too often wrong to be taken for one."""
+    sure = zip(keywords, models.scorer.precisions(keywords), strict=True)
+    return [
+        f"look for yourself: «{word}» passes wrongly {1 - share:.0%} of the time"
+        for word, share in sure
+        if share is not None and share < SURE
+    ]
 
 
 def _sheet(painter: TextToImage, options: DrawOptions) -> DrawRequest:

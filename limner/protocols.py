@@ -86,6 +86,10 @@ class ImageTextScorer(Protocol):
         """For each text the least cosine that counts as «present», calibrated on data (or published)."""
         ...
 
+    def precisions(self, texts: Sequence[str]) -> list[float | None]:
+        """For each text the share of passes at its threshold that were right on calibration data; None if unknown."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Models:

@@ -113,7 +113,7 @@ def drawing(report: Mapping[str, Any]) -> None:
     rows = [(word, score, least[word], score >= least[word]) for word, score in scores.items()]
     table(("keyword", "score", "needed", "in the picture"), rows)
     missing = [word for word, *_, present in rows if not present]
-    say(f"Not in the picture: {', '.join(missing)}." if missing else "Everything you said is in the picture.")
+    say(f"Not in the picture: {', '.join(missing)}." if missing else "Everything you said passes.")
     say(f"{best['file']}  (seed {best['seed']}; {report['pictures_drawn']} drawn, all of them in {report['sheet']})")
 
 

@@ -44,15 +44,22 @@ class Thresholds:
     """Cosines, looked up by whole text first, then by the first kind one of whose words it holds."""
 
     default: float
-    kinds: tuple[tuple[float, frozenset[str]], ...] = ()
+    kinds: tuple[tuple[float, frozenset[str], float | None], ...] = ()
     texts: Mapping[str, float] = field(default_factory=dict[str, float])
+    default_precision: float | None = None
 
     def of(self, text: str) -> float:
         """The threshold of one text; case and outer blanks don't matter."""
-        plain = text.strip().lower()
-        words = frozenset(_WORD.findall(plain))
-        kind = next((threshold for threshold, members in self.kinds if words & members), self.default)
-        return self.texts.get(plain, kind)
+        return self.texts.get(text.strip().lower(), self._kind(text)[0])
+
+    def precision(self, text: str) -> float | None:
+        """The share of passes of such texts that were right where it was measured, 0 to 1; None where it was not."""
+        return None if text.strip().lower() in self.texts else self._kind(text)[1]
+
+    def _kind(self, text: str) -> tuple[float, float | None]:
+        words = frozenset(_WORD.findall(text.lower()))
+        known = ((threshold, precision) for threshold, members, precision in self.kinds if words & members)
+        return next(known, (self.default, self.default_precision))
 
 
 def read_thresholds(folder: Path, default: float) -> Thresholds:
@@ -70,5 +77,5 @@ def read_thresholds(folder: Path, default: float) -> Thresholds:
     except ValidationError as error:
         first = error.errors()[0]
         raise ModelUnavailable(f"{path}: {first['msg']} at {'.'.join(map(str, first['loc']))}") from error
-    kinds = tuple((kind.threshold, kind.words) for kind in read.kinds.values())
-    return Thresholds(read.default, kinds, read.texts)
+    kinds = tuple((kind.threshold, kind.words, kind.precision) for kind in read.kinds.values())
+    return Thresholds(read.default, kinds, read.texts, read.precision)

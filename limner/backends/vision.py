@@ -133,6 +133,10 @@ class TwoTowerScorer:
         """The least cosine that counts as present, for each text."""
         return [self.calibration.of(text) for text in texts]
 
+    def precisions(self, texts: Sequence[str]) -> list[float | None]:
+        """The measured share of right passes at these thresholds, for each text; None where it was not measured."""
+        return [self.calibration.precision(text) for text in texts]
+
     @torch.inference_mode()
     def _encode_text(self, text: str) -> Features:
         """One text at a time, so that no padding and no neighbour can touch its numbers."""

@@ -163,3 +163,11 @@ def test_the_tokenizer_is_the_folders_own(checkpoints: Path, scorer: TwoTowerSco
     kind = scorer.towers.model.config.model_type
     theirs: Any = AutoTokenizer
     assert scorer.towers.tokenizer("fox").input_ids == theirs.from_pretrained(checkpoints / kind)("fox").input_ids
+
+
+def test_the_precision_of_a_kind_stands_beside_its_threshold(tmp_path: Path) -> None:
+    kinds = {"relation": {"threshold": 0.3, "precision": 0.7, "words": ["left"]}}
+    text = json.dumps({"default": 0.25, "precision": 0.95, "kinds": kinds, "texts": {"a fox": 0.2}})
+    (tmp_path / "calibration.json").write_text(text)
+    read = read_thresholds(tmp_path, 0.5)
+    assert [read.precision(text) for text in ("fox left of a car", "car", "a fox")] == [0.7, 0.95, None]
