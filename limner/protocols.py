@@ -1,4 +1,4 @@
-"""The roles a model can play, each with one main method, and `Models`, which bundles them.
+"""The roles a model can play, each with one main method, and the bundles of models that verbs receive.
 
 `draw` and its sisters receive these and never load one; `backends` provides them.
 """
@@ -12,7 +12,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from limner.types import Picture
+from limner.types import Box, Picture, Region
+
+Mask = npt.NDArray[np.bool_]
+"""Which pixels are meant: shape (height, width) of the picture."""
 
 Features = npt.NDArray[np.float32]
 """Unit-length rows, shape (n, dim): a dot product of two is their cosine."""
@@ -92,8 +95,130 @@ class ImageTextScorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EditRequest:
+    """One picture to change by instruction; its sides must be multiples of the model's latent scale (usually 8).
+
+    `text_guidance` and `image_guidance` are s_T and s_I of DialogPaint Eq. 3.
+    """
+
+    picture: Picture
+    instruction: str
+    seed: int
+    steps: int
+    text_guidance: float
+    image_guidance: float
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FillRequest:
+    """A region to fill: where `mask` is True the picture is drawn anew from `prompt`.
+
+    `strength` (0 to 1] is the share of the noise schedule that is run: below 1 the old content shines through.
+    """
+
+    picture: Picture
+    mask: Mask
+    prompt: str
+    seed: int
+    steps: int
+    guidance: float
+    strength: float = 1.0
+    negative_prompt: str = ""
+
+
+class ImageEditor(Protocol):
+    """Changes a picture as an instruction says (DialogPaint 3.2)."""
+
+    name: str
+    model_hash: str
+    default_size: tuple[int, int]
+    default_steps: int
+    default_text_guidance: float
+    default_image_guidance: float
+
+    def edit(
+        self, requests: Sequence[EditRequest], *, on_step: Callable[[int, int], None] | None = None
+    ) -> list[Picture]:
+        """Edit each picture on its own, in order; each result has its picture's size and depends on its request only.
+
+        `on_step(done, total)` is called as denoising steps of the whole call finish.
+        """
+        ...
+
+
+class Inpainter(Protocol):
+    """Fills a masked region with what a prompt describes (ChatGenImage 3.4, blended latent diffusion)."""
+
+    name: str
+    model_hash: str
+    default_size: tuple[int, int]
+    default_steps: int
+    default_guidance: float
+
+    def fill(
+        self, requests: Sequence[FillRequest], *, on_step: Callable[[int, int], None] | None = None
+    ) -> list[Picture]:
+        """Fill each request's mask; each result has its picture's size and equals it exactly outside the mask."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds what words name."""
+
+    name: str
+
+    def detect(
+        self, pictures: Sequence[Picture], queries: Sequence[Sequence[str]], *, threshold: float | None = None
+    ) -> list[list[Region]]:
+        """For each picture the regions that its queries («red car», «cat») name, best score first.
+
+        A Region's label is the query, its score lies in 0 to 1 and is at least `threshold` (default: the model's
+        own). Overlapping regions of one query are merged to the best of them.
+        """
+        ...
+
+
+class Segmenter(Protocol):
+    """Cuts out what stands in a box."""
+
+    name: str
+
+    def segment(self, picture: Picture, boxes: Sequence[Box]) -> list[Mask]:
+        """One mask a box, in order, of the picture's size."""
+        ...
+
+
+class Captioner(Protocol):
+    """Says what a picture shows."""
+
+    name: str
+
+    def caption(self, pictures: Sequence[Picture]) -> list[str]:
+        """One sentence a picture, in lower case and without a full stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """The models that look at a picture."""
+
+    detector: Detector
+    segmenter: Segmenter
+    captioner: Captioner
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """The models that change a picture."""
+
+    editor: ImageEditor
+    inpainter: Inpainter
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
-    """The models of one profile, one field a role."""
+    """The models that draw and score, one field a role."""
 
     text_to_image: TextToImage
     scorer: ImageTextScorer

@@ -171,4 +171,29 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+EditKind = Literal["replace", "add", "remove", "recolour", "restyle", "background", "time", "weather"]
+"""What an instruction asks for. The first four change one object, the others the whole picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an edit instruction means.
+
+    `target` names the thing that is changed («red car»; "" for the whole picture and for what is added), `value`
+    what it becomes: the new object («a dog»), colour, style, background, time of day or weather ("" for a removal).
+    `place` says where something is added, in words («left of the castle»), "" for anywhere.
+    """
+
+    kind: EditKind
+    instruction: str
+    target: str = ""
+    value: str = ""
+    place: str = ""
+
+    @property
+    def local(self) -> bool:
+        """True when the edit concerns one object, so that everything outside its region must stay as it is."""
+        return self.kind in ("replace", "add", "remove", "recolour")
+
+
 Precision = Literal["float32", "bfloat16", "float16"]

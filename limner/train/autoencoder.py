@@ -2,7 +2,7 @@
 
 Trained on random crops of rendered scenes by L1 on pixels and on their differences (edges) at two scales, with a
 very small KL term, as latent diffusion has it. `--decoder` continues with the encoder frozen, so that the latents
-stay what other models were trained on; give it `--start` too.
+stay what other models were trained on; give it `--weights` too.
 """
 
 from __future__ import annotations
@@ -123,12 +123,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--rate", type=float, default=1.0, help="scales both learning rates")
-    parser.add_argument("--start", type=Path, help="begin with the weights in this folder")
+    parser.add_argument("--weights", type=Path, help="begin with the weights in this folder")
     parser.add_argument("--decoder", action="store_true", help="leave the encoder as it is: the latents stay the same")
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
-    model = begin(args.start, decoder_only=args.decoder)
+    model = begin(args.weights, decoder_only=args.decoder)
     rates = Rates(muon=0.01 * args.rate, adamw=1e-3 * args.rate, ema=0.995)
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:

@@ -223,12 +223,12 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--start", type=Path, help="begin with the weights in this folder")
+    parser.add_argument("--weights", type=Path, help="begin with the weights in this folder")
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
     tokenizer = from_folder(CLIPTokenizer, args.tokenizer)
-    model, scales = begin(args.start), Scales()
+    model, scales = begin(args.weights), Scales()
     named = [*model.named_parameters(), *((f"scales.{n}", p) for n, p in scales.named_parameters())]
     optimizer = MixedOptimizer(named, Rates(muon=0.015, adamw=2e-3, ema=0.998))
 

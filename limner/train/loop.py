@@ -32,6 +32,8 @@ class Budget:
     minutes: float = 10.0
     steps: int = 10**9
     warm_up: int = 100
+    decay: float = 1 / 3
+    """The last share of the budget, over which the rate falls to zero."""
     checkpoint_minutes: float = 4.0
 
     def spent(self, steps: int, seconds: float) -> float:
@@ -40,9 +42,9 @@ class Budget:
 
 
 def rate_factor(budget: Budget, steps: int, spent: float) -> float:
-    """Warm up linearly, hold, then decay linearly to zero over the last third of the budget."""
+    """Warm up linearly, hold, then decay linearly to zero over the last part of the budget."""
     warm = min(1.0, (steps + 1) / budget.warm_up)
-    return warm * min(1.0, max(0.02, (1 - spent) * 3))
+    return warm * min(1.0, max(0.02, (1 - spent) / budget.decay))
 
 
 def start_processes() -> tuple[int, int]:

@@ -42,9 +42,9 @@ REUSE = 3
 """How many times a latent is trained on before it leaves the pool."""
 
 FIRST = {"single": 1.0}
-LAST = {"single": 0.32, "pair": 0.36, "count": 0.12, "crowd": 0.2}
+LAST = {"single": 0.3, "pair": 0.44, "count": 0.08, "crowd": 0.18}
 PALETTE_FIRST = Palette(tint=0.1, other_time=0.12, weather=0.05)
-PALETTE_LAST = Palette()
+PALETTE_LAST = Palette(tint=0.5, other_time=0.15)
 
 
 def new_unet(width: int = 128, text_width: int = 256) -> UNet2DConditionModel:
@@ -182,16 +182,19 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates")
+    parser.add_argument("--decay", type=float, default=1 / 3, help="last share of the budget, while the rate falls")
     parser.add_argument("--single-until", type=float, default=0.3, help="share of the budget for single objects alone")
-    parser.add_argument("--start", type=Path, help="begin with the U-Net and text tower of this pipeline folder")
+    parser.add_argument("--weights", type=Path, help="begin with the U-Net and text tower of this pipeline folder")
     parser.add_argument("--freeze-text", action="store_true", help="leave the text tower as CLIP's training left it")
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
-    parts = begin(args.autoencoder, args.clip, args.start, freeze_text=args.freeze_text)
+    parts = begin(args.autoencoder, args.clip, args.weights, freeze_text=args.freeze_text)
     pool, table = Pool(parts.vae, latent_scale(parts.vae)), log_snr_table(parts.scheduler)
     signal = parts.scheduler.alphas_cumprod.float()
-    optimizer = MixedOptimizer(parts.named_parameters(), Rates(muon=0.015, adamw=1.5e-3, ema=0.998))
+    rates = Rates(muon=0.015 * args.rate, adamw=1.5e-3 * args.rate, ema=0.998)
+    optimizer = MixedOptimizer(parts.named_parameters(), rates)
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         palette = PALETTE_FIRST if spent < args.single_until else PALETTE_LAST
@@ -204,7 +207,7 @@ def main() -> None:
     def keep() -> None:
         parts.keep(pool.scale, args.out / "model")
 
-    fit(optimizer, loss, Budget(minutes=args.minutes), args.out, on_checkpoint=keep)
+    fit(optimizer, loss, Budget(minutes=args.minutes, decay=args.decay), args.out, on_checkpoint=keep)
 
 
 if __name__ == "__main__":
