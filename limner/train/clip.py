@@ -34,8 +34,10 @@ from limner.world.scene import RELATIONS, Fact, Scene, is_true
 from limner.world.vocabulary import COLOURS, concept
 
 BATCH = 48
-STAGE_SHARES = {"single": 0.3, "pair": 0.35, "count": 0.15, "crowd": 0.2}
-NEAR_MISSES = 2
+STAGE_SHARES = {"single": 0.22, "pair": 0.38, "count": 0.2, "crowd": 0.2}
+NEAR_MISSES = 3
+HARDEST = ("relation", "count")
+"""The kinds of fact that are learned last: wherever there is one, its near miss is shown beside it."""
 TEXT_WIDTH = 256
 
 
@@ -84,6 +86,14 @@ def wrong(fact: Fact, rng: Random) -> Fact:
     return fact
 
 
+def near_misses(true: Sequence[Fact], rng: Random) -> list[Fact]:
+    """NEAR_MISSES false facts: one for each of the hardest true ones, and the other order of what is related."""
+    hardest = [fact for fact in true if fact.kind in HARDEST]
+    turned = [replace(fact, concept=fact.other, other=fact.concept) for fact in hardest if fact.kind == "relation"]
+    others = [wrong(rng.choice(true), rng) for _ in range(NEAR_MISSES)]
+    return [*(wrong(fact, rng) for fact in hardest), *turned, *others][:NEAR_MISSES]
+
+
 def _thing(fact: Fact, colour: str | None, count: int) -> Fact:
     noun = concept(fact.concept)
     words = [NUMBERS[count] if count > 1 else "", colour or "", noun.plural if count > 1 else noun.name]
@@ -95,11 +105,11 @@ def keyword_batch(scenes: Sequence[Scene], rng: Random) -> Texts:
     claims: dict[str, Fact] = {}
     own: list[set[str]] = []
     for scene in scenes:
-        true = facts(scene)
+        true = facts(scene, rng)
         style = Fact("style", "", value=scene.style)
         chosen = [*rng.sample(true, min(len(true), 4)), *([style] if rng.random() < 0.25 else [])]
         bare = [Fact("object", f.concept, f.concept) for f in chosen if f.kind in ("colour", "count")]
-        said = [*chosen, *bare[:1], *(wrong(rng.choice(true), rng) for _ in range(NEAR_MISSES))]
+        said = [*chosen, *bare[:1], *near_misses(true, rng)]
         exact = [replace(fact, kind="count") if fact.count > 1 else fact for fact in said]
         mine = {phrase(fact, rng): fact for fact in exact}
         claims |= mine
@@ -146,11 +156,19 @@ def sigmoid_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Scales(nn.Module):
-    """The logits' biases, which live beside the model: its own logit_scale is the common scale."""
+    """The logits' biases, which live beside the model: its own logit_scale is the common scale.
+
+    The parameter is a tenth of the bias, for a bias that is off by 2 must not take AdamW a thousand steps.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.tensor([-6.0, -6.0, -6.0]))
+        self.tenths = nn.Parameter(torch.tensor([-0.6, -0.6, -0.6]))
+
+    @property
+    def bias(self) -> Tensor:
+        """The biases of keywords, captions and patches: (3,)."""
+        return 10 * self.tenths
 
 
 def begin(start: Path | None) -> CLIPModel:

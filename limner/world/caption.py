@@ -65,10 +65,13 @@ def caption(scene: Scene, rng: Random) -> str:
     return tagged(scene, rng) if kind < 0.9 else _objects(scene, rng)
 
 
-def facts(scene: Scene) -> list[Fact]:
-    """Everything a picture of the scene must show, one Fact a keyword, in the order people say it."""
+def facts(scene: Scene, rng: Random | None = None) -> list[Fact]:
+    """Everything a picture of the scene must show, one Fact a keyword, in the order people say it.
+
+    Of the relations that hold one is stated: with `rng` any of them, without it the first.
+    """
     found = [_thing_fact(name, colour, count) for (name, colour), count in scene.counts().items()]
-    relation = _stated_relation(scene)
+    relation = _stated_relation(scene, rng)
     if relation:
         i, kind, j = relation
         first, second = scene.things[i].concept, scene.things[j].concept

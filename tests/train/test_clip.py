@@ -8,7 +8,7 @@ from random import Random
 import pytest
 import torch
 
-from limner.train.clip import STAGE_SHARES, keyword_batch, patch_labels, sigmoid_loss, wrong
+from limner.train.clip import NEAR_MISSES, STAGE_SHARES, keyword_batch, near_misses, patch_labels, sigmoid_loss, wrong
 from limner.train.ship import PRECISION, kind_of, least_threshold
 from limner.world.caption import facts
 from limner.world.sample import Palette, sample_scene
@@ -60,6 +60,20 @@ def test_a_near_miss_differs_in_one_respect() -> None:
         else:
             assert miss.concept == fact.concept
             assert (miss.colour != fact.colour) + (miss.count != fact.count) == 1
+
+
+def test_relations_and_counts_always_bring_their_near_misses() -> None:
+    rng = Random(0)
+    for scene in scenes(200):
+        true = facts(scene, rng)
+        misses = near_misses(true, rng)
+        assert len(misses) == NEAR_MISSES
+        for fact in true:
+            if fact.kind == "count":
+                others = [replace(miss, kind="count") for miss in misses if miss.concept == fact.concept]
+                assert any(not is_true(other, scene) for other in others)
+            if fact.kind == "relation":
+                assert replace(fact, concept=fact.other, other=fact.concept) in misses
 
 
 def test_patches_that_an_object_covers_are_marked() -> None:
