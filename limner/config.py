@@ -59,6 +59,8 @@ class Settings(_Frozen):
     llm: str = "rules"
     llm_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0
     count: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    text_guidance: Guidance | None = None
+    image_guidance: Guidance | None = None
     rounds: Annotated[int, Field(ge=1, le=100)] = 4
     threshold: Annotated[Threshold | None, BeforeValidator(_auto)] = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -93,13 +95,40 @@ class ScorerRole(_Frozen):
     threshold: Threshold | None = None
 
 
+class DetectorRole(_Frozen):
+    """Which model finds what words name; without a `threshold` (0 to 1) its own counts."""
+
+    source: str
+    threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+
+
+class SourceRole(_Frozen):
+    """Which model plays a role that has nothing to set."""
+
+    source: str
+
+
+class EditorRole(_Frozen):
+    """Which model edits by instruction, and with which scales (s_T and s_I) when nobody says otherwise."""
+
+    source: str
+    steps: Steps | None = None
+    text_guidance: Guidance | None = None
+    image_guidance: Guidance | None = None
+    size: Size | None = None
+
+
 class Profile(_Frozen):
-    """The models of each role under one name."""
+    """The models of each role under one name; the embedded ones look and edit where a profile does not say."""
 
     name: str
     description: str = ""
     text_to_image: TextToImageRole
     scorer: ScorerRole
+    detector: DetectorRole = DetectorRole(source="embedded:detector")
+    segmenter: SourceRole = SourceRole(source="embedded:segmenter")
+    captioner: SourceRole = SourceRole(source="embedded:captioner")
+    editor: EditorRole = EditorRole(source="embedded:editor")
 
 
 def load_settings(
@@ -133,7 +162,7 @@ def profile_names() -> list[str]:
 def load_profile(name: str, scorer: str | None = None) -> Profile:
     """The profile for `--model NAME`: a profile's name, a local folder, or a hub id.
 
-    A folder or hub id is scored like sd15 unless `scorer` names another source.
+    A folder or hub id draws; all other roles are sd15's, unless `scorer` names another source.
     Raises BadInput for a name that is none of the three, and for a malformed profile.
     """
     files = _profile_files()
@@ -141,7 +170,8 @@ def load_profile(name: str, scorer: str | None = None) -> Profile:
         profile = _read_profile(name, files[name])
     elif Path(name).expanduser().is_dir() or _HUB_ID.fullmatch(name):
         source = TextToImageRole(source=str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name)
-        profile = Profile(name=name, text_to_image=source, scorer=_read_profile("sd15", files["sd15"]).scorer)
+        others = _read_profile("sd15", files["sd15"])
+        profile = others.model_copy(update={"name": name, "description": "", "text_to_image": source})
     else:
         raise BadInput(f"unknown model {name!r}", f"profiles: {', '.join(files)}; or a local folder, or owner/name")
     return profile if scorer is None else profile.model_copy(update={"scorer": ScorerRole(source=scorer)})

@@ -99,6 +99,7 @@ def test_built_in_profiles_load() -> None:
     assert load_profile("sd15").scorer.threshold == 0.2
     assert load_profile("sdxl").text_to_image.size == (1024, 1024)
     assert load_profile("embedded").text_to_image.source == "embedded:stable-diffusion"
+    assert load_profile("sd15").editor.source == "timbrooks/instruct-pix2pix"
 
 
 def test_users_own_profile_comes_beside_the_built_in_ones(own_home: Path) -> None:
@@ -106,6 +107,7 @@ def test_users_own_profile_comes_beside_the_built_in_ones(own_home: Path) -> Non
     mine = own_home / "profiles" / "mine.toml"
     mine.write_text('[text_to_image]\nsource = "a/b"\n[scorer]\nsource = "c/d"')
     assert load_profile("mine").scorer.source == "c/d"
+    assert load_profile("mine").detector.source == "embedded:detector"
     mine.write_text('[text_to_image]\nsource = "a/b"\nsteps = 0\n[scorer]\nsource = "c/d"')
     with pytest.raises(BadInput, match=r"mine\.toml: text_to_image\.steps should be"):
         load_profile("mine")
