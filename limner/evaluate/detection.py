@@ -1,0 +1,80 @@
+"""How well boxes and masks fit the truth: intersection over union, and mean average precision.
+
+Average precision is the all-point interpolated one (PASCAL VOC from 2010 on): the area under the precision-recall
+curve after each precision is raised to the best one at any higher recall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
+
+from limner.protocols import Mask
+from limner.types import Box, Region
+
+
+def box_iou(first: Box, second: Box) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1), 0 to 1; 0 when both are empty."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(0.0, width) * max(0.0, height)
+    union = _area(first) + _area(second) - common
+    return common / union if union > 0 else 0.0
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def mask_iou(first: Mask, second: Mask) -> float:
+    """Intersection over union of two masks of one shape, 0 to 1; 1 when both are empty, as they are equal."""
+    union = int(np.count_nonzero(first | second))
+    return int(np.count_nonzero(first & second)) / union if union else 1.0
+
+
+def average_precision(
+    found: Sequence[Sequence[Region]], truth: Sequence[Sequence[Region]], label: str, iou: float = 0.5
+) -> float:
+    """The average precision of one label, 0 to 1; `found` and `truth` hold one sequence of regions a picture.
+
+    Best score first, each found region takes the true one it overlaps most; it is right when that overlap is at
+    least `iou` and nothing better scored took it. Raises ValueError when the label is not in the truth.
+    """
+    wanted = [[region.box for region in regions if region.label == label] for regions in truth]
+    total = sum(map(len, wanted))
+    if total == 0:
+        raise ValueError(f"nothing of {label!r} is in the truth")
+    claims = [(r.score, n, r.box) for n, regions in enumerate(found) for r in regions if r.label == label]
+    taken: set[tuple[int, int]] = set()
+    right: list[bool] = []
+    for _, picture, box in sorted(claims, key=lambda claim: -claim[0]):
+        overlap, best = max(((box_iou(box, true), i) for i, true in enumerate(wanted[picture])), default=(0.0, -1))
+        right.append(overlap >= iou and (picture, best) not in taken)
+        taken |= {(picture, best)} if right[-1] else set()
+    return _area_under(np.array(right, bool), total)
+
+
+def _area_under(right: npt.NDArray[np.bool_], total: int) -> float:
+    """The area under the interpolated precision-recall curve of claims in order of their scores."""
+    hits = np.cumsum(right)
+    precision = hits / np.arange(1, len(right) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[right].sum() / total)
+
+
+def mean_average_precision(
+    found: Sequence[Sequence[Region]], truth: Sequence[Sequence[Region]], iou: float = 0.5
+) -> float:
+    """The mean of `average_precision` over all labels of the truth; labels only found are nobody's mistake here.
+
+    Raises ValueError when the truth is empty or `found` is not of as many pictures.
+    """
+    if len(found) != len(truth):
+        raise ValueError(f"{len(found)} pictures were looked at, but {len(truth)} have a truth")
+    labels = sorted({region.label for regions in truth for region in regions})
+    if not labels:
+        raise ValueError("there is no truth to compare with")
+    return fmean(average_precision(found, truth, label, iou) for label in labels)
