@@ -9,7 +9,7 @@ PROMPT ?= a red fox to the left of a castle in the snow
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 
-.PHONY: setup draw test docs clean
+.PHONY: setup draw test docs bench clean
 
 draw: $(VENV)/.installed ## draw PROMPT
 	$(BIN)/limner draw "$(PROMPT)"
@@ -23,6 +23,9 @@ test: $(VENV)/.installed-test ## lint, types, tests
 docs: $(VENV)/.installed-test ## refresh the README's help texts; write the API's pages to build/docs
 	$(BIN)/python docs/update_readme.py
 	$(BIN)/python -m pdoc limner --output-directory build/docs
+
+bench: $(VENV)/.installed-test ## how fast this machine is at what Limner does
+	$(BIN)/python benchmarks/speed.py
 
 setup: $(VENV)/.installed-test ## everything a developer needs
 
