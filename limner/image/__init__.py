@@ -1,14 +1,19 @@
 """Pictures as files and on sheets: opened safely, saved with their recipe inside, compared."""
 
+from limner.image.annotate import draw_regions
 from limner.image.compare import psnr
 from limner.image.files import open_picture, png_bytes, read_metadata, read_recipe, save_png, write_whole
 from limner.image.metadata import Metadata, format_parameters, parse_parameters
+from limner.image.rle import Rle, from_rle, to_rle
 from limner.image.sheet import contact_sheet
 
 __all__ = [
     "Metadata",
+    "Rle",
     "contact_sheet",
+    "draw_regions",
     "format_parameters",
+    "from_rle",
     "open_picture",
     "parse_parameters",
     "png_bytes",
@@ -16,5 +21,6 @@ __all__ = [
     "read_metadata",
     "read_recipe",
     "save_png",
+    "to_rle",
     "write_whole",
 ]
