@@ -11,29 +11,36 @@ means one picture at a time, which costs about a third of the speed of batches.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 from torch import Tensor
 
 from limner.backends.hardware import Plan
 from limner.backends.hub import WEIGHTS, read_json
-from limner.backends.pipelines import Loaded, decode, latent_scale, load_pipeline
+from limner.backends.pipelines import Loaded, decode, load_pipeline
 from limner.backends.prompts import Embedding
+from limner.backends.sampling import (
+    check_guidance,
+    check_sampling,
+    check_size,
+    embeddings,
+    noise,
+    report,
+    to_bytes,
+    trained_size,
+)
 from limner.backends.words import unknown_words
 from limner.protocols import DrawRequest
-from limner.types import BadInput, LimnerError, Picture
+from limner.types import Picture
 
 # Beyond 8 pictures (16 rows with guidance) a picture gets less than a tenth faster: performance.md 1.5.
 _LARGEST_BATCH = 8
-_MAX_SEED = 2**63 - 1
 # Float32 copies of the decoder's widest full-size feature map that are alive at its peak.
 _DECODER_COPIES = 4
 
@@ -59,10 +66,10 @@ def load_text_to_image(
         name=name or source,
         model_hash=loaded.model_hash,
         sampler=loaded.sampler,
-        default_size=size or _trained_size(loaded.pipeline),
+        default_size=size or trained_size(loaded.pipeline),
         default_steps=steps,
         default_guidance=guidance,
-        max_batch=_fitting_batch(loaded.pipeline, size or _trained_size(loaded.pipeline), plan.device),
+        max_batch=_fitting_batch(loaded.pipeline, size or trained_size(loaded.pipeline), plan.device),
         loaded=loaded,
         known_words=known,
     )
@@ -121,10 +128,11 @@ class DiffusionModel:
         total, done = sum(request.steps for request in requests), 0
         pictures: dict[int, Picture] = {}
         for batch in self._batches(tasks):
-            report = partial(_report, on_step, done, len(batch), total) if on_step else None
-            pixels = _to_bytes(self._render(batch, report))
+            steps = sum(task.request.steps for task in batch)
+            on_step_end = partial(report, on_step, done, steps, total) if on_step else None
+            pixels = to_bytes(self._render(batch, on_step_end))
             pictures |= {task.place: Picture(each) for task, each in zip(batch, pixels, strict=True)}
-            done += sum(task.request.steps for task in batch)
+            done += steps
         return [pictures[place] for place in range(len(requests))]
 
     def unknown_words(self, prompt: str) -> list[str]:
@@ -132,16 +140,9 @@ class DiffusionModel:
         return [] if self.known_words is None else unknown_words(prompt, self.known_words)
 
     def _check(self, request: DrawRequest) -> None:
-        scale = latent_scale(self.loaded.pipeline)
-        if min(request.width, request.height) < scale or request.width % scale or request.height % scale:
-            raise BadInput(f"size {request.width}x{request.height}", f"both sides must be multiples of {scale}")
-        most = self.loaded.pipeline.scheduler.config.num_train_timesteps
-        if not 1 <= request.steps <= most:
-            raise BadInput(f"{request.steps} steps", f"choose 1 to {most}")
-        if not math.isfinite(request.guidance) or request.guidance < 0:
-            raise BadInput(f"guidance {request.guidance}", "choose a number from 0 to about 20")
-        if not 0 <= request.seed <= _MAX_SEED:
-            raise BadInput(f"seed {request.seed}", f"choose 0 to {_MAX_SEED}")
+        check_size(self.loaded.pipeline, request.width, request.height)
+        check_sampling(self.loaded.pipeline, request.steps, request.seed)
+        check_guidance(request.guidance)
 
     def _batches(self, tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
         """Tasks of equal settings together, in sizes whose result is that of each task alone."""
@@ -166,8 +167,8 @@ class DiffusionModel:
         pipeline, request = self.loaded.pipeline, batch[0].request
         generators = [torch.Generator().manual_seed(task.request.seed) for task in batch]
         latents = pipeline(
-            **_embeddings(batch),
-            latents=torch.cat([_noise(pipeline, request, generator) for generator in generators]),
+            **embeddings([(task.prompt, task.negative) for task in batch]),
+            latents=torch.cat([noise(pipeline, request.width, request.height, each) for each in generators]),
             generator=generators,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
@@ -182,53 +183,6 @@ class DiffusionModel:
 def _halvings(most: int) -> Iterator[int]:
     """Powers of two from the largest that is at most `most` down to 1: few sizes, so few to try out."""
     return (2**power for power in range(most.bit_length() - 1, -1, -1))
-
-
-def _report(
-    on_step: Callable[[int, int], None],
-    before: int,
-    pictures: int,
-    total: int,
-    pipeline: Any,
-    step: int,
-    _timestep: Tensor,
-    tensors: dict[str, Any],
-) -> dict[str, Any]:
-    """Tell progress in steps; solvers of second order call the model more often than they count steps."""
-    steps = pipeline.scheduler.num_inference_steps
-    on_step(before + pictures * (steps * (step + 1) // pipeline.num_timesteps), total)
-    return tensors
-
-
-def _embeddings(batch: Sequence[_Task]) -> dict[str, Tensor]:
-    sides = {"prompt_embeds": [task.prompt for task in batch], "negative_prompt_embeds": [t.negative for t in batch]}
-    states = {name: torch.cat([each.states for each in side]) for name, side in sides.items()}
-    if batch[0].prompt.pooled is None:
-        return states
-    names = {"prompt_embeds": "pooled_prompt_embeds", "negative_prompt_embeds": "negative_pooled_prompt_embeds"}
-    pooled = {names[name]: [each.pooled for each in side if each.pooled is not None] for name, side in sides.items()}
-    return states | {name: torch.cat(side) for name, side in pooled.items()}
-
-
-def _noise(pipeline: Any, request: DrawRequest, generator: torch.Generator) -> Tensor:
-    """The request's own noise, drawn on the CPU so that every device starts from the same numbers."""
-    scale = latent_scale(pipeline)
-    shape = (1, pipeline.unet.config.in_channels, request.height // scale, request.width // scale)
-    return torch.randn(shape, generator=generator).to(pipeline.unet.device)
-
-
-def _to_bytes(pixels: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    if not bool(torch.isfinite(pixels).all()):
-        raise LimnerError("the picture overflowed this precision", "set the precision to float32 or bfloat16")
-    scaled = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _trained_size(pipeline: Any) -> tuple[int, int]:
-    """(width, height) in pixels; a U-Net's sample size is one number or (height, width)."""
-    sample = pipeline.unet.config.sample_size
-    height, width = (sample, sample) if isinstance(sample, int) else sample
-    return width * latent_scale(pipeline), height * latent_scale(pipeline)
 
 
 def _fitting_batch(pipeline: Any, size: tuple[int, int], device: str) -> int:

@@ -1,13 +1,14 @@
 """Load a Stable Diffusion pipeline safely, and set it up for one device and precision.
 
-Shared by everything that draws: text to image now, edits and concepts later.
+Shared by everything that draws: text to image, edits by instruction, inpainting. One folder can serve several of
+them: a text-to-image model also fills masks, and `as_inpainting` shares its weights instead of loading them again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ import torch
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor
 
+from limner.backends.difference import base_folder, tuned_part
 from limner.backends.hardware import Plan
 from limner.backends.hub import (
     check_configs,
@@ -32,15 +34,64 @@ from limner.types import ModelUnavailable
 WEIGHTED_PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 _FILES = (
     "model_index.json",
+    "limner.json",
+    "*_difference.safetensors",
     "scheduler/*.json",
     *(f"tokenizer{n}/{kind}" for n in ("", "_2") for kind in ("*.json", "*.txt")),
     *(f"{part}/{kind}" for part in WEIGHTED_PARTS for kind in ("*.json", "*.safetensors")),
 )
 # What each class takes beside its parts: no safety checker (a stage of its own), no watermark package.
+_SD: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "StableDiffusionPipeline": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
+    "StableDiffusionPipeline": _SD,
+    "StableDiffusionInstructPix2PixPipeline": _SD,
+    "StableDiffusionInpaintPipeline": _SD,
     "StableDiffusionXLPipeline": {"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
+    "StableDiffusionXLInstructPix2PixPipeline": {"add_watermarker": False},
+    "StableDiffusionXLInpaintPipeline": {"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a pipeline is loaded for.
+
+    `classes` maps what model_index.json may name to the class that is loaded then, `channels` are the numbers of
+    latent channels that the U-Net may take in, `embedded` is the model meant by a bare `embedded:`.
+    """
+
+    verb: str
+    embedded: str
+    classes: Mapping[str, str]
+    channels: tuple[int, ...]
+
+
+DRAWING = Use(
+    "draws", "stable-diffusion", {name: name for name in ("StableDiffusionPipeline", "StableDiffusionXLPipeline")}, (4,)
+)
+EDITING = Use(
+    "edits",
+    "editor",
+    {
+        "StableDiffusionInstructPix2PixPipeline": "StableDiffusionInstructPix2PixPipeline",
+        "StableDiffusionXLInstructPix2PixPipeline": "StableDiffusionXLInstructPix2PixPipeline",
+        "StableDiffusionPipeline": "StableDiffusionInstructPix2PixPipeline",
+        "StableDiffusionXLPipeline": "StableDiffusionXLInstructPix2PixPipeline",
+    },
+    (8,),
+)
+# With 4 channels blended latent diffusion, with 9 (latents, mask, masked picture) a model trained to fill.
+INPAINTING = Use(
+    "fills",
+    "stable-diffusion",
+    {
+        "StableDiffusionInpaintPipeline": "StableDiffusionInpaintPipeline",
+        "StableDiffusionXLInpaintPipeline": "StableDiffusionXLInpaintPipeline",
+        "StableDiffusionPipeline": "StableDiffusionInpaintPipeline",
+        "StableDiffusionXLPipeline": "StableDiffusionXLInpaintPipeline",
+    },
+    (4, 9),
+)
 # Schedulers of distilled models: their few steps only work with the solver they were distilled for.
 _DISTILLED = ("LCMScheduler", "TCDScheduler")
 _DECODER_PSNR = 40.0
@@ -56,50 +107,92 @@ class Loaded:
     sampler: str
 
 
-def load_pipeline(source: str, *, plan: Plan) -> Loaded:
-    """Load `source` (see hub.model_folder) as the Stable Diffusion class that its model_index.json names.
+def load_pipeline(source: str, *, plan: Plan, use: Use = DRAWING) -> Loaded:
+    """Load `source` (see hub.model_folder) as the Stable Diffusion class that `use` has for its model_index.json.
 
-    Weights are read from safetensors files only and no code from the folder or the hub is run. Raises
-    ModelUnavailable when the model is missing, of another class, malformed or unsafe.
+    A folder may hold a small difference to another model instead of parts of its own (see difference.py). Weights
+    are read from safetensors files only and no code from the folder or the hub is run. Raises ModelUnavailable
+    when the model is missing, of another class, malformed or unsafe.
     """
-    folder = model_folder(source, files=_FILES, default="stable-diffusion")
-    check_configs(folder)
-    name = _class_name(folder)
-    parts = [folder / part for part in WEIGHTED_PARTS if (folder / part).is_dir()]
-    for part in parts:
-        check_weights(part)
-    pipeline = _from_folder(name, folder, plan)
+    origin = _origin(model_folder(source, files=_FILES, default=use.embedded))
+    pipeline = _from_folder(_class_name(origin.folder, use), origin, use, plan)
+    if pipeline.unet.config.in_channels not in use.channels:
+        takes = f"takes in {pipeline.unet.config.in_channels} latent channels"
+        wanted = " or ".join(map(str, use.channels))
+        raise ModelUnavailable(f"{source}: its U-Net {takes}", f"Limner {use.verb} with {wanted}")
     sampler = _use_fast_solver(pipeline)
     _keep_latents_exact(pipeline.unet)
     _lower_decoder(pipeline.vae, getattr(torch, plan.precision))
-    files = [file for part in parts for file in weight_files(part)]
-    return Loaded(pipeline, PromptEncoder(_towers(pipeline)), content_hash(files), sampler)
+    return Loaded(pipeline, PromptEncoder(_towers(pipeline)), content_hash(origin.files), sampler)
 
 
-def _class_name(folder: Path) -> str:
-    """The pipeline class that model_index.json names, after a look at where it wants its parts from."""
+def as_inpainting(loaded: Loaded) -> Loaded:
+    """The same model as an inpainting pipeline: the same modules in memory, a scheduler of its own."""
+    import diffusers
+
+    pipeline, scheduler = loaded.pipeline, loaded.pipeline.scheduler
+    name = INPAINTING.classes[type(pipeline).__name__]
+    parts = pipeline.components | {"scheduler": scheduler.from_config(scheduler.config)}
+    shared = getattr(diffusers, name)(**(parts | _OPTIONS[name]))
+    shared.set_progress_bar_config(disable=True)
+    return replace(loaded, pipeline=shared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a pipeline comes from: the folder of its parts, all its weights, a difference file for some parts."""
+
+    folder: Path
+    files: Sequence[Path]
+    differences: Mapping[str, Path] = field(default_factory=dict[str, Path])
+
+
+def _origin(folder: Path) -> _Origin:
+    """Check a model's folder, and its base where it holds only the difference to one."""
+    check_configs(folder)
+    base = base_folder(folder)
+    if base is None:
+        parts = [folder / part for part in WEIGHTED_PARTS if (folder / part).is_dir()]
+        for part in parts:
+            check_weights(part)
+        return _Origin(folder, [file for part in parts for file in weight_files(part)])
+    check_weights(folder)
+    whole = _origin(base)
+    found = {part: folder / f"{part}_difference.safetensors" for part in WEIGHTED_PARTS}
+    differences = {part: path for part, path in found.items() if path.is_file()}
+    return _Origin(whole.folder, [*whole.files, *differences.values()], differences)
+
+
+def _class_name(folder: Path, use: Use) -> str:
+    """The pipeline class to load for what model_index.json names, after a look at where it wants its parts from."""
     index = cast(dict[str, Any], read_json(folder / "model_index.json"))
     name = index.get("_class_name")
-    if not isinstance(name, str) or name not in _OPTIONS:
-        raise ModelUnavailable(f"{folder} is a {name!r}", f"Limner draws with {' or '.join(_OPTIONS)}")
+    if not isinstance(name, str) or name not in use.classes:
+        raise ModelUnavailable(f"{folder} is a {name!r}", f"Limner {use.verb} with {' or '.join(use.classes)}")
     for part, owner in index.items():
         library = cast(list[Any], owner)[0] if isinstance(owner, list) and owner else None
         if part not in _OPTIONS[name] and library not in (None, "diffusers", "transformers"):
             raise ModelUnavailable(f"{folder} asks to run code ({part} from {library!r})")
-    return name
+    return use.classes[name]
 
 
-def _from_folder(name: str, folder: Path, plan: Plan) -> Any:
+def _from_folder(name: str, origin: _Origin, use: Use, plan: Plan) -> Any:
     quieten()
     import diffusers  # not before: importing the pipelines already logs advice for programmers
 
     precision = {"vae": torch.float32, "default": getattr(torch, plan.precision)}
     try:
+        tuned = {
+            part: tuned_part(origin.folder / part, path, channels=use.channels[0]).to(precision["default"])
+            for part, path in origin.differences.items()
+        }
         pipeline = getattr(diffusers, name).from_pretrained(
-            folder, dtype=precision, use_safetensors=True, local_files_only=True, **_OPTIONS[name]
+            origin.folder, dtype=precision, use_safetensors=True, local_files_only=True, **_OPTIONS[name], **tuned
         )
+    except ModelUnavailable:
+        raise
     except Exception as error:  # whatever a malformed folder makes the libraries raise
-        raise not_loadable(folder, error) from error
+        raise not_loadable(origin.folder, error) from error
     pipeline.set_progress_bar_config(disable=True)
     # Beside being the faster layout for the decoder, it makes its result independent of the batch size.
     pipeline.vae.to(memory_format=torch.channels_last)
@@ -162,11 +255,29 @@ def latent_scale(pipeline: Any) -> int:
 
 
 @torch.inference_mode()
+def encode(vae: Any, pixels: Tensor) -> Tensor:
+    """Float32 pixels (n, 3, H, W) in [-1, 1] to latents (n, c, h, w): the posterior's mode, not scaled."""
+    return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
+
+
+def scale_latents(vae: Any, latents: Tensor) -> Tensor:
+    """Latents as `encode` gives them to latents as the U-Net denoises them."""
+    mean, std = _latent_statistics(vae, latents)
+    return (latents - mean) / std * vae.config.scaling_factor
+
+
+@torch.inference_mode()
 def decode(vae: Any, latents: Tensor) -> Tensor:
-    """Latents (n, c, h, w) as the U-Net uses them to float32 pixels (n, 3, H, W) in about [-1, 1]."""
+    """Latents (n, c, h, w) as the U-Net denoises them to float32 pixels (n, 3, H, W) in about [-1, 1]."""
+    latents = latents / vae.config.scaling_factor
+    mean, std = _latent_statistics(vae, latents)
+    return vae.decode((latents * std + mean).to(vae.dtype)).sample.float()
+
+
+def _latent_statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each latent channel, shape (1, c, 1, 1), where the decoder was trained with them."""
     config = vae.config
-    latents = latents / config.scaling_factor
-    if config.latents_mean is not None and config.latents_std is not None:
-        mean, std = (latents.new_tensor(each).view(1, -1, 1, 1) for each in (config.latents_mean, config.latents_std))
-        latents = latents * std + mean
-    return vae.decode(latents.to(vae.dtype)).sample.float()
+    if config.latents_mean is None or config.latents_std is None:
+        return latents.new_zeros(1), latents.new_ones(1)
+    mean, std = (latents.new_tensor(each).view(1, -1, 1, 1) for each in (config.latents_mean, config.latents_std))
+    return mean, std
