@@ -67,7 +67,7 @@ def test_timesteps_are_in_range_and_centred_where_signal_and_noise_weigh_alike()
     assert steps.shape == (4000,)
     assert int(steps.min()) >= 0
     assert int(steps.max()) < len(table)
-    assert float(table[steps].median()) == pytest.approx(-0.4, abs=0.2)
+    assert float(table[steps].median()) == pytest.approx(-1.6, abs=0.2)
 
 
 @dataclass
