@@ -1,0 +1,66 @@
+"""What the models that look at pictures share: their folder checked, class and tokenizer loaded from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limner.backends.hub import check_configs, check_weights, model_folder, not_loadable, quieten, read_json
+from limner.types import ModelUnavailable
+
+_FILES = ("*.json", "*.txt", "model*.safetensors")
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt")
+
+
+def checked_folder(source: str, classes: Mapping[str, str], *, default: str) -> tuple[Path, str]:
+    """The folder of a model and its config's model_type, which is one of `classes` (model_type to class name).
+
+    Raises ModelUnavailable when it is missing, unsafe, or of another class: BLIP has one model_type for heads that
+    caption and heads that score, and the library would fill a missing head with noise.
+    """
+    folder = model_folder(source, files=_FILES, default=default)
+    check_configs(folder)
+    check_weights(folder)
+    config = read_json(folder / "config.json")
+    kind = config.get("model_type")
+    held = config.get("architectures") or [classes.get(kind)]
+    if kind not in classes or classes[kind] not in held:
+        found = ", ".join(map(str, held)) if kind in classes else repr(kind)
+        raise ModelUnavailable(f"{folder} is a {found} model", f"what fits here: {', '.join(classes.values())}")
+    return folder, kind
+
+
+def load_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
+    """The transformers class `name` from `folder`, for inference. Raises ModelUnavailable when it does not load."""
+    quieten()
+    import transformers
+
+    try:
+        kind: Any = getattr(transformers, name)
+        return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True).eval()
+    except Exception as error:  # whatever a malformed folder makes the library raise
+        raise not_loadable(folder, error) from error
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer. Raises ModelUnavailable without a vocabulary, where the library makes up an empty one."""
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        raise ModelUnavailable(f"{folder} has no tokenizer", "fetch the model again")
+    from transformers import AutoTokenizer
+
+    auto: Any = AutoTokenizer
+    try:
+        return auto.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever a malformed folder makes the library raise
+        raise not_loadable(folder, error) from error
+
+
+def to_pixels(boxes: Tensor, width: int, height: int) -> Tensor:
+    """Boxes (n, 4) as centre and size in shares of a picture to (x0, y0, x1, y1) in pixels, not clipped, on the CPU."""
+    shares = boxes.cpu().double()
+    centre, half = shares[:, :2], shares[:, 2:] / 2
+    return torch.cat([centre - half, centre + half], dim=1) * torch.tensor([width, height] * 2)
