@@ -81,7 +81,7 @@ def _settings(folder: Path, threshold: float) -> tuple[float, str]:
     return float(least), prompt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenVocabularyDetector:
     """A Detector (see protocols). `threshold` is the least score of a region unless a call says otherwise."""
 

@@ -13,7 +13,8 @@ from limner.types import Box, Picture, Region
 
 _SMALLEST = 512
 """Pixels of the longer side below which a picture is enlarged, so that its labels leave some of it to see."""
-_OPACITY = 0.4
+# Enough to see the mask's edge; more would change what colour a thing seems to have.
+_OPACITY = 0.3
 # Far apart for most eyes, and none of them near white or black (after Trubetskoy's list).
 _COLOURS = (
     (230, 25, 75),

@@ -196,7 +196,7 @@ def test_a_padded_picture_keeps_its_pixels_where_they_were() -> None:
     assert (square.pixels[33:] == 128).all()
     # A box on the right half of the picture, as a share of the square, is there again in pixels.
     right_half = torch.tensor([[0.75, 33 / 97 / 2, 0.5, 33 / 97]])
-    assert to_pixels(right_half, square.width, square.height)[0].tolist() == pytest.approx([48.5, 0, 97, 33], abs=1e-3)
+    np.testing.assert_allclose(to_pixels(right_half, square.width, square.height), [[48.5, 0, 97, 33]], atol=1e-3)
 
 
 def test_owl_finds_a_query_whatever_else_is_asked(owl: OpenVocabularyDetector) -> None:

@@ -41,7 +41,7 @@ def test_a_mask_is_tinted_and_lets_the_picture_through() -> None:
     assert (middle == drawn[30 * 8 + 1, 20 * 8 + 1]).all()
     assert (drawn[27 * 8, 25 * 8] == 200).all()
     outline = drawn[24 * 8 + 64, 16 * 8].astype(int)
-    np.testing.assert_allclose(middle, 200 + 0.4 * (outline - 200), atol=1)
+    np.testing.assert_allclose(middle, 200 + 0.3 * (outline - 200), atol=1)
 
 
 def test_labels_have_their_own_colours() -> None:
