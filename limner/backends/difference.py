@@ -57,7 +57,7 @@ def tuned_part(base: Path, file: Path, *, channels: int) -> Any:
     """
     library, name = _CLASSES[base.name]
     tensors: dict[str, Tensor] = load_file(file)
-    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": torch.float32}
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "dtype": torch.float32}
     if base.name == "unet" and "conv_in.weight" in tensors:
         options |= {"in_channels": channels, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
     part = getattr(import_module(library), name).from_pretrained(base, **options)

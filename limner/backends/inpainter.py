@@ -137,11 +137,12 @@ class DiffusionInpainter:
         generator = torch.Generator().manual_seed(request.seed)
         mask, pixels = _cells(request.mask, latent_scale(pipeline)), to_pixels(picture)
         # Encoded here and not by the pipeline, which would take a random sample of the posterior.
-        seen = pixels * (1 - mask) if pipeline.unet.config.in_channels > 4 else pixels
+        source = _latents(pipeline, pixels)
+        trained_to_fill = pipeline.unet.config.in_channels > 4
         latents = pipeline(
             **embeddings([self.loaded.prompts.pair(request.prompt, request.negative_prompt)]),
-            image=scale_latents(pipeline.vae, encode(pipeline.vae, pixels)),
-            masked_image_latents=scale_latents(pipeline.vae, encode(pipeline.vae, seen)),
+            image=source,
+            masked_image_latents=_latents(pipeline, pixels * (1 - mask)) if trained_to_fill else source,
             mask_image=mask,
             # Below full strength the pipeline must draw the noise itself to mix it with the picture.
             latents=noise(pipeline, picture.width, picture.height, generator) if request.strength == 1 else None,
@@ -160,6 +161,10 @@ class DiffusionInpainter:
 def _steps(request: FillRequest) -> int:
     """How many of the request's steps are run: as the pipelines count them."""
     return min(int(request.steps * request.strength), request.steps)
+
+
+def _latents(pipeline: Any, pixels: Tensor) -> Tensor:
+    return scale_latents(pipeline.vae, encode(pipeline.vae, pixels))
 
 
 def _cells(mask: Mask, scale: int) -> Tensor:
