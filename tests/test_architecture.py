@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.tagger",),
     ("limner.rules",),
     ("limner.writer", "limner.concept", "limner.dataset", "limner.store", "limner.world"),
-    ("limner.refine",),
+    ("limner.refine", "limner.instruction"),
     ("limner.easel",),
     ("limner.draw", "limner.edit", "limner.synth"),
     ("limner.session", "limner.backends", "limner.gallery", "limner.scenes"),

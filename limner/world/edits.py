@@ -19,7 +19,7 @@ from limner.types import BadInput, Change, EditKind
 from limner.world.caption import RELATION_PHRASES, article
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
-from limner.world.scene import RELATIONS, Fact, Relation, Scene, Thing, colour_of, holds_between
+from limner.world.scene import Fact, Relation, Scene, Thing, colour_of, holds_between
 from limner.world.vocabulary import (
     BACKGROUNDS,
     COLOURS,
@@ -68,6 +68,7 @@ _OBJECT_SAYINGS: dict[str, tuple[str, ...]] = {
         "change the {target} to {value}",
     ),
 }
+_BESIDE: tuple[Relation, ...] = ("left of", "right of", "above", "below")
 _BACKDROPS = {
     "snow": "snow",
     "mountains": "mountains",
@@ -209,11 +210,10 @@ def _overlap(first: Thing, second: Thing) -> float:
 def _place(rng: Random, new: Thing, others: Sequence[Thing]) -> tuple[Relation, Thing] | None:
     """What is said of where the new thing stands: always when it covers another, else in about half of all cases."""
     alone = [t for t in others if t.concept != new.concept and [o.concept for o in others].count(t.concept) == 1]
-    true = [(relation, t) for t in alone for relation in RELATIONS if holds_between(relation, new, t)]
-    covered = [(relation, t) for relation, t in true if relation == "in front of" and _overlap(new, t) > 0.2]
-    beside = [(relation, t) for relation, t in true if relation != "in front of"]
+    covered = [t for t in alone if holds_between("in front of", new, t) and _overlap(new, t) > 0.2]
     if covered:
-        return covered[0]
+        return "in front of", covered[0]
+    beside: list[tuple[Relation, Thing]] = [(r, t) for t in alone for r in _BESIDE if holds_between(r, new, t)]
     return rng.choice(beside) if beside and rng.random() < 0.6 else None
 
 
