@@ -31,7 +31,7 @@ from limner.train.towers import give_vision
 from limner.world.caption import NUMBERS, RELATION_PHRASES, describe
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
-from limner.world.scene import Scene, relations
+from limner.world.scene import Scene
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CORE_CONCEPTS, SHAPE_CONCEPTS, TIMES, WEATHERS, concept
 
 BATCH = 40
@@ -80,12 +80,11 @@ def captioner_from(clip: CLIPModel, tokenizer: BertTokenizer, palette: Palette) 
 
 
 def in_reading_order(scene: Scene) -> Scene:
-    """The scene with its things told row by row, left to right; unless one stands in front of another.
+    """The scene with its things told row by row, left to right.
 
-    Which of two things side by side was put there first cannot be seen, so a caption must not depend on it.
+    Which of two things side by side was put there first cannot be seen, so a caption must not depend on it. What
+    stands in front of another stands lower, so it still comes later.
     """
-    if any(kind == "in front of" for _, kind, _ in relations(scene)):
-        return scene
     return replace(scene, things=tuple(sorted(scene.things, key=lambda thing: thing.x + 2 * thing.y)))
 
 
