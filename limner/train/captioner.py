@@ -70,8 +70,8 @@ def new_captioner(tokenizer: BertTokenizer, vision: dict[str, Any], layers: int 
 def captioner_from(clip: CLIPModel, tokenizer: BertTokenizer, palette: Palette) -> BlipForConditionalGeneration:
     """A captioner that sees as CLIP does and knows no words yet."""
     names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
-    config: Any = clip.config.vision_config
-    sizes: dict[str, Any] = {name: getattr(config, name) for name in (*names, "hidden_act")}
+    config: Any = clip.config
+    sizes: dict[str, Any] = {name: getattr(config.vision_config, name) for name in (*names, "hidden_act")}
     model = new_captioner(tokenizer, sizes)
     rng = Random(0)
     typical = [render(sample_scene(rng, "pair", palette), sizes["image_size"]) for _ in range(32)]

@@ -51,6 +51,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def begin_in_full(clip: Path) -> tuple[Any, CLIPTokenizer]:
+    """The model as training begins with it, but in float32 throughout."""
+    model, tokenizer = begin(clip, None)
+    untyped: Any = model
+    return untyped.float().eval(), tokenizer
+
+
 def values(terms: dict[str, torch.Tensor]) -> dict[str, float]:
     return {name: float(term.detach()) for name, term in terms.items()}
 
@@ -59,35 +66,35 @@ def test_the_tokenizer_splits_known_words_as_before_in_owl_vits_order_of_ids() -
     old = tiny.clip_tokenizer()
     new, old_ids = query_tokenizer(old, ["red", "fox"])
     ids = new(["red fox", "red"], padding="max_length", return_tensors="pt")["input_ids"]
-    assert [old_ids[i] for i in ids[0].numpy().tolist()[:4]] == old("red fox").input_ids
+    assert [old_ids[i] for i in ids[0].numpy().tolist()[:4]] == old("red fox")["input_ids"]
     assert bool((ids[:, 0] > 0).all()), "OWL-ViT takes a first id of 0 for no query"
     assert ids.argmax(1).numpy().tolist() == [3, 2], "the features are read at the highest id"
     assert new.pad_token_id == int(ids[1, -1]) == 0
     assert len(new) == len(old_ids) == len(set(old_ids)) < len(old)
-    assert len(new("castle").input_ids) == 2 + len("castle")
+    assert len(new("castle")["input_ids"]) == 2 + len("castle")
 
 
 def test_texts_mean_what_they_meant_to_clip(clip: Path) -> None:
-    model, tokenizer = begin(clip, None)
+    model, tokenizer = begin_in_full(clip)
     old, old_tokenizer = from_folder(CLIPModel, clip), from_folder(CLIPTokenizer, clip)
     texts = ["red fox", "castle"]
     batch = old_tokenizer(texts, padding=True, return_tensors="pt")
     untyped: Any = old
     with torch.no_grad():
         wanted = untyped.get_text_features(**batch).pooler_output
-    found = text_features(model.float(), tokenizer, texts)
+    found = text_features(model, tokenizer, texts)
     assert float(torch.cosine_similarity(found, wanted).min()) > 0.999
 
 
 def test_patches_start_near_clips_own_projection(clip: Path) -> None:
-    model, _ = begin(clip, None)
+    model, _ = begin_in_full(clip)
     old = from_folder(CLIPModel, clip)
     pixels = new_batch(Random(0), 4, QUERIES, SHAPES).pixels
     with torch.no_grad():
         hidden = old.vision_model(pixel_values=pixels).last_hidden_state
         bare = torch.nn.functional.layer_norm(hidden, hidden.shape[-1:])
         wanted = old.visual_projection(bare[:, 1:] + bare[:, :1])
-        grid = model.float().image_embedder(pixels)[0].flatten(1, 2)
+        grid = model.image_embedder(pixels)[0].flatten(1, 2)
         found = model.class_predictor(grid)[1]
     assert float(torch.cosine_similarity(found, wanted, dim=-1).mean()) > 0.97
 
@@ -96,7 +103,8 @@ def test_core_patches_lie_in_their_boxes() -> None:
     boxes = [(10.0, 20.0, 60.0, 52.0), (70.0, 64.0, 128.0, 128.0), (20.0, 100.0, 60.0, 106.0)]
     core, whole = owners(boxes, 8, 128)
     assert set(core.numpy().tolist()) == set(whole.numpy().tolist()) == {-1, 0, 1, 2}
-    for patch, (inner, outer) in enumerate(zip(core.numpy().tolist(), whole.numpy().tolist(), strict=True)):
+    for patch in range(64):
+        inner, outer = int(core[patch]), int(whole[patch])
         x0, y0 = patch % 8 * 16, patch // 8 * 16
         if inner >= 0:
             left, top, right, bottom = boxes[inner]
@@ -180,8 +188,7 @@ def test_the_loss_falls_and_the_text_tower_stays(clip: Path) -> None:
 
 
 def test_what_is_saved_loads_and_its_own_forward_pass_finds_the_same(clip: Path, tmp_path: Path) -> None:
-    model, tokenizer = begin(clip, None)
-    model = model.float().eval()
+    model, tokenizer = begin_in_full(clip)
     keep(model, tokenizer, tmp_path)
     texts = ["red", "fox", "red fox"]
     auto: Any = AutoTokenizer

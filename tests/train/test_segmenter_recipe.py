@@ -55,7 +55,7 @@ def test_masks_fill_their_boxes_and_nothing_outside_them() -> None:
         truth = [int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1]
         slack = JITTER * max(truth[2] - truth[0], truth[3] - truth[1]) + 0.01
         assert box.numpy().tolist() == pytest.approx(truth, abs=slack)
-        assert set(mask.unique().numpy().tolist()) == {0.0, 1.0}
+        assert bool(((mask == 0) | (mask == 1)).all())
 
 
 def test_the_grid_of_masks_is_fine_enough() -> None:
