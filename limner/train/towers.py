@@ -95,7 +95,7 @@ def _start_classes(model: OwlViTForObjectDetection, clip: CLIPModel) -> None:
 @torch.no_grad()
 def _start_boxes(model: OwlViTForObjectDetection) -> None:
     head = model.box_head
-    for layer, spread in ((head.dense0, 1.0), (head.dense1, 1.0), (head.dense2, 0.1)):
+    for layer, spread in ((head.dense0, 1.0), (head.dense1, 1.0), (head.dense2, 0.5)):
         nn.init.normal_(layer.weight, std=spread / math.sqrt(layer.in_features))
     # OWL-ViT offers a box of a patch's size at its lower right corner; objects are larger, and lie around it.
     head.dense2.bias.copy_(torch.tensor([-0.25, -0.25, 1.5, 1.5]))

@@ -187,6 +187,14 @@ def test_the_loss_falls_and_the_text_tower_stays(clip: Path) -> None:
     assert torch.equal(features, text_features(model, tokenizer, [query.text for query in QUERIES]))
 
 
+def test_no_single_weight_decides_how_far_gradients_are_clipped(clip: Path) -> None:
+    model, tokenizer = begin(clip, None)
+    features = text_features(model, tokenizer, [query.text for query in QUERIES])
+    losses(model, features, new_batch(Random(0), 4, QUERIES, SHAPES))["loss"].backward()  # pyright: ignore[reportUnknownMemberType]
+    norms = {name: float(p.grad.norm()) for name, p in model.named_parameters() if p.grad is not None}
+    assert norms["class_head.logit_shift.weight"] < sum(norm for name, norm in norms.items() if "shift" not in name)
+
+
 def test_what_is_saved_loads_and_its_own_forward_pass_finds_the_same(clip: Path, tmp_path: Path) -> None:
     model, tokenizer = begin_in_full(clip)
     keep(model, tokenizer, tmp_path)
