@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from limner.train.autoencoder import to_tensor
+from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
@@ -193,11 +194,10 @@ class Batch:
 
 
 def new_batch(rng: Random, count: int, palette: Palette | None = None) -> Batch:
-    """Random scenes of the training side, with noise of one random strength on their pictures."""
+    """Random scenes of the training side, blurred and noised as the judge's are: drawn pictures are soft, too."""
     stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=count)
     scenes = [sample_scene(rng, stage, palette) for stage in stages]
-    pixels = to_tensor([render(scene) for scene in scenes]).bfloat16()
-    pixels = pixels + torch.randn_like(pixels) * 0.15 * rng.random() ** 2
+    pixels = disturb(to_tensor([render(scene) for scene in scenes]), rng).bfloat16()
     keywords = keyword_batch(scenes, rng)
     captions = [caption(scene, rng) for scene in scenes]
     nouns = sorted({thing.concept for scene in scenes for thing in scene.things})
@@ -242,13 +242,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--weights", type=Path, help="begin with the weights in this folder")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates")
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
     tokenizer = from_folder(CLIPTokenizer, args.tokenizer)
     model, scales = begin(args.weights), Scales()
     named = [*model.named_parameters(), *((f"scales.{n}", p) for n, p in scales.named_parameters())]
-    optimizer = MixedOptimizer(named, Rates(muon=0.015, adamw=2e-3, ema=0.998))
+    optimizer = MixedOptimizer(named, Rates(muon=0.015 * args.rate, adamw=2e-3 * args.rate, ema=0.998))
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         return losses(model, scales, tokenizer, new_batch(rng, BATCH))

@@ -26,6 +26,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from limner.evaluate.world import TASKS
 from limner.train.autoencoder import to_tensor
 from limner.train.clip import encode_pictures, encode_texts, keyword_batch
+from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.world.caption import NUMBERS, caption
 from limner.world.judge import Judge
@@ -93,7 +94,7 @@ def kind_of(text: str) -> str:
 
 @torch.inference_mode()
 def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scenes: int = 3072) -> dict[str, Any]:
-    """Thresholds by kind, with the precision and recall they have on the calibration scenes."""
+    """Thresholds by kind, with the precision and recall they have on the calibration scenes, softened as drawn ones."""
     rng = Random("calibration")
     seed_torch(0)
     pairs: dict[str, list[tuple[float, bool]]] = defaultdict(list)
@@ -115,7 +116,7 @@ def _asked(
 ) -> Iterator[tuple[str, list[tuple[float, bool]]]]:
     """Each keyword of a batch with (cosine, truth) for the pictures it is asked of."""
     keywords = keyword_batch(batch, rng)
-    pictures, _ = encode_pictures(model, to_tensor([render(scene) for scene in batch]))
+    pictures, _ = encode_pictures(model, disturb(to_tensor([render(scene) for scene in batch]), rng))
     cosines = pictures @ encode_texts(model, tokenizer, keywords.texts).T
     near = keywords.near.bool()
     for column, text in enumerate(keywords.texts):
