@@ -14,7 +14,7 @@ from random import Random
 
 from limner.config import load_settings
 from limner.protocols import DrawRequest
-from limner.studio import Studio
+from limner.toolbox import Toolbox
 
 BATCH = 48
 PROMPT = "a red fox to the left of a castle in the snow"
@@ -79,9 +79,9 @@ def training() -> dict[str, float]:
     }
 
 
-def drawing(studio: Studio) -> dict[str, float]:
+def drawing(tools: Toolbox) -> dict[str, float]:
     """Seconds a picture, alone and in a batch of 16, 20 steps with guidance."""
-    painter = studio.models.text_to_image
+    painter = tools.painter
 
     def draw(count: int) -> None:
         requests = [DrawRequest(PROMPT, seed, 20, 3.5, *painter.default_size) for seed in range(count)]
@@ -95,9 +95,9 @@ def drawing(studio: Studio) -> dict[str, float]:
 
 def main() -> None:
     """Print the table, a line a figure."""
-    studio = Studio(load_settings({}))
-    plan = studio.plan
-    lines = {**arithmetic(), **drawing(studio), **training()}
+    tools = Toolbox(load_settings({}))
+    plan = tools.plan
+    lines = {**arithmetic(), **drawing(tools), **training()}
     print(f"{plan.threads} threads, {plan.precision}: {plan.reason}")
     for name, value in lines.items():
         print(f"{value:10.2f}  {name}")

@@ -131,6 +131,46 @@ def draw(
 
 
 @app.command()
+def look(
+    picture: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP.")],
+    find: Annotated[str | None, typer.Option(help='What to look for, such as "red car,cat".')] = None,
+    model: Model = None,
+    json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Save the picture with boxes and masks drawn in.")] = None,
+) -> None:
+    """Say what is in a picture and where."""
+    _print(terminal.follow(_studio(model=model).look(picture, find, out)), json, terminal.seen)
+
+
+@app.command()
+def edit(
+    picture: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP.")],
+    instruction: Annotated[str, typer.Argument(help="What to change, such as «make the car blue».")],
+    image_guidance: Annotated[
+        float | None, typer.Option(help="How closely to keep to the picture (1 or more).")
+    ] = None,
+    text_guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words (over 1).")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="Change only this, in pixels.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Change only where this picture is bright.")] = None,
+    count: Annotated[int | None, typer.Option("-n", "--count", help="Attempts at most (4).")] = None,
+    seed: Seed = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    model: Model = None,
+    llm: Llm = None,
+    json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="The edited PNG (limner-out/ and the instruction's words).")] = None,
+    compare: Annotated[Path | None, typer.Option(help="Save before and after side by side.")] = None,
+    metadata: Annotated[bool | None, typer.Option("--no-metadata", help="Leave the recipe out of the file.")] = None,
+) -> None:
+    """Change a picture as you say, and nothing else in it."""
+    flags: dict[str, Any] = {"image_guidance": image_guidance, "text_guidance": text_guidance, "count": count}
+    flags |= {"seed": seed, "steps": steps, "model": model, "llm": llm, "out": out}
+    studio = _studio(**flags, metadata=None if metadata is None else not metadata)
+    work = studio.edit(picture, instruction, box=box, mask=mask, compare=compare)
+    _print(terminal.follow(work), json, terminal.edited)
+
+
+@app.command()
 def show(file: Annotated[Path, typer.Argument(help="A PNG that Limner made.")], json: Json = False) -> None:
     """Print how a picture was made."""
     _print(_studio().recipe(file), json)

@@ -18,7 +18,7 @@ from limner.draw import DrawResult, result_to_json
 from limner.image import contact_sheet, open_picture, read_metadata, save_png, write_whole
 from limner.protocols import DrawRequest, TextToImage
 from limner.refine import Drawn
-from limner.types import Picture, Recipe
+from limner.types import BadInput, Picture, Recipe
 
 BEST, SHEET, REPORT = "best.png", "sheet.png", "report.json"
 _SLUG_WORDS, _SLUG_CHARACTERS = 12, 80
@@ -69,12 +69,20 @@ def told_by(file: Path) -> dict[str, Any]:
     return {**asdict(metadata.recipe), **{k: v for k, v in metadata.limner.items() if k != "recipe"}}
 
 
+def drawn_by(file: Path) -> Recipe:
+    """The recipe of a file that was drawn. Raises BadInput for one without a recipe, and for an edited picture."""
+    metadata = read_metadata(file)
+    if "lineage" in metadata.limner:
+        raise BadInput(f"{file} was edited: it holds an instruction, not a prompt", "use `limner edit`")
+    return metadata.recipe
+
+
 def redraw(file: Path, painter: TextToImage, changes: dict[str, Any], versions: Mapping[str, str]) -> Redrawn:
     """Draw the picture of a file again from its recipe, with `changes` to the recipe's fields.
 
-    Raises BadInput for a file without a recipe and for values the painter cannot draw with.
+    Raises BadInput as `drawn_by` does, and for values the painter cannot draw with.
     """
-    old = read_metadata(file).recipe
+    old = drawn_by(file)
     asked: dict[str, Any] = {name: getattr(old, name) for name in DrawRequest.__dataclass_fields__} | changes
     [picture] = painter.draw([DrawRequest(**asked)])
     new = Recipe(

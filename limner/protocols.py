@@ -223,3 +223,12 @@ class Models:
     text_to_image: TextToImage
     scorer: ImageTextScorer
     language: LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class EditModels:
+    """All that editing needs: who looks, who scores and who changes."""
+
+    eyes: Eyes
+    scorer: ImageTextScorer
+    hands: Hands

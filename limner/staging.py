@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterable
@@ -50,7 +51,14 @@ def _remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-def free_name(folder: Path, stem: str) -> Path:
-    """`folder/stem`, or the first of `stem-2`, `stem-3`, ... that is not taken."""
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+def free_name(folder: Path, name: str) -> Path:
+    """`folder/name`, or the first of `name-2`, `name-3`, ... (before a suffix like .png) that is not taken."""
+    plain = Path(name)
+    names = itertools.chain([name], (f"{plain.stem}-{number}{plain.suffix}" for number in itertools.count(2)))
     return next(folder / name for name in names if not (folder / name).exists())
+
+
+def check_target(path: Path) -> None:
+    """Raise BadInput when no file can be written at `path`, before work is done for it."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BadInput(f"cannot write {path}", "name a file in a folder that exists and is yours")

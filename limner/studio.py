@@ -5,64 +5,32 @@ Methods return JSON-able values, or generators of Events that return them; `cli`
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import platform
 from collections.abc import Generator
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limner import __version__
 from limner.backends import hardware
-from limner.config import Profile, Settings, load_profile, profile_names
-from limner.protocols import LanguageModel, Models, TextToImage
-from limner.staging import free_name, staged_folder
-from limner.types import Event
+from limner.config import Settings, load_profile, profile_names
+from limner.staging import check_target, free_name, staged_folder
+from limner.toolbox import Toolbox, all_here, vocabulary
+from limner.types import Change, Event
 
 if TYPE_CHECKING:
     from limner.draw import DrawOptions
+    from limner.edit import EditOptions
+    from limner.protocols import Mask
 
 OUT = Path("limner-out")
-_KNOWN = ("concepts", "colours", "backgrounds", "times", "weathers", "styles", "thresholds")
-_LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
 class Studio:
     """Everything a user can ask for, under one set of settings. Making one loads nothing."""
 
     def __init__(self, settings: Settings) -> None:
-        hardware.prepare_threads()
         self.settings = settings
-
-    @cached_property
-    def plan(self) -> hardware.Plan:
-        """Device, threads and precision, decided once."""
-        wanted = self.settings
-        return hardware.plan(
-            wanted.device, wanted.precision, threads=wanted.threads, workers=wanted.workers, cache=wanted.cache
-        )
-
-    @cached_property
-    def versions(self) -> dict[str, str]:
-        """What decides, besides the recipe, which bytes a picture gets."""
-        libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-        return {"limner": __version__, **libraries, "device": self.plan.device, "precision": self.plan.precision}
-
-    @cached_property
-    def profile(self) -> Profile:
-        """The profile that `--model` and `--scorer` name."""
-        return load_profile(self.settings.model, self.settings.scorer)
-
-    @cached_property
-    def models(self) -> Models:
-        """The models of the profile, loaded. Raises ModelUnavailable, which says what is missing."""
-        from limner.backends.vision import load_scorer
-
-        language = self._language_model()  # first, for a wrong name is told at once
-        painter = self._painter(self.profile)
-        return Models(painter, load_scorer(self.profile.scorer.source, plan=self.plan), language)
+        self.tools = Toolbox(settings)
 
     def draw(self, prompt: str) -> Generator[Event, None, dict[str, Any]]:
         """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`."""
@@ -73,31 +41,88 @@ class Studio:
         options = self._options(check_prompt(prompt))
         target = self.settings.out or free_name(OUT, gallery.slug(prompt))
         with staged_folder(target) as folder:
-            yield Event("load", f"loading {self.profile.name}")
-            result = yield from draw(self.models, options)
+            yield Event("load", f"loading {self.tools.profile.name}")
+            result = yield from draw(self.tools.models, options)
             told = gallery.report(result, target)
-            gallery.save_drawing(result, folder, told, self.versions if self.settings.metadata else None)
+            gallery.save_drawing(result, folder, told, self.tools.versions if self.settings.metadata else None)
         return told
 
     def draw_again(self, file: Path) -> Generator[Event, None, dict[str, Any]]:
         """Draw the picture of a file again from the recipe inside it, into a new folder.
 
         `--model`, `--seed`, `--steps`, `--guidance` and `--size` change the recipe where they were given. Returns
-        the new file and whether its pixels are the old ones. Raises BadInput for a file without a recipe.
+        the new file and whether its pixels are the old ones. Raises BadInput for a file without a recipe and for
+        an edited picture.
         """
         from limner import gallery
-        from limner.image import read_recipe
 
-        old = read_recipe(file)
+        old = gallery.drawn_by(file)
         profile = load_profile(self.settings.model if "model" in self.settings.model_fields_set else old.model)
         target = self.settings.out or free_name(OUT, f"{gallery.slug(file.stem)}-again")
         with staged_folder(target) as folder:
             yield Event("load", f"loading {profile.name}")
-            redrawn = gallery.redraw(file, self._painter(profile), self._changes(), self.versions)
+            redrawn = gallery.redraw(file, self.tools.painter_of(profile), self._changes(), self.tools.versions)
             gallery.save_again(folder / gallery.BEST, file, redrawn, metadata=self.settings.metadata)
         yield from (Event("warning", warning) for warning in redrawn.warnings)
         told = {"file": str(target / gallery.BEST), "like": str(file), "same": redrawn.same}
         return told | {"recipe": asdict(redrawn.recipe), "warnings": list(redrawn.warnings)}
+
+    def look(self, file: Path, find: str | None, out: Path | None) -> Generator[Event, None, dict[str, Any]]:
+        """What a picture shows and where: the report of `findings.look_report`; `out` gets the annotated picture.
+
+        `find` names what to look for, with commas between. Raises BadInput for a file that is no picture.
+        """
+        from limner import findings
+        from limner.image import open_picture
+        from limner.look import look, parse_queries
+
+        queries = parse_queries(find) if find is not None else ()
+        picture = open_picture(file)
+        if out:
+            check_target(out)
+        yield Event("load", f"loading {self.tools.profile.name}")
+        seen = yield from look(self.tools.eyes, picture, queries)
+        if out:
+            findings.save_annotated(out, seen)
+        return findings.look_report(seen)
+
+    def edit(
+        self,
+        file: Path,
+        instruction: str,
+        *,
+        box: str | None = None,
+        mask: Path | None = None,
+        compare: Path | None = None,
+    ) -> Generator[Event, None, dict[str, Any]]:
+        """Change a picture as an instruction says; returns the report of `findings.edit_report`.
+
+        `box` (x0,y0,x1,y1) or `mask` (a picture, bright where it may change) say where, instead of the words;
+        `compare` gets before and after side by side. Raises BadInput before any model is loaded where it can.
+        """
+        from limner import findings, gallery
+        from limner.edit import edit
+        from limner.image import open_picture
+        from limner.instruction import understand
+
+        picture = open_picture(file)
+        where = findings.given_mask(picture, box, mask)
+        change, fallback = understand(self.tools.language, instruction)
+        if fallback:
+            yield Event("warning", fallback)
+        options = self._edit_options(change, where)
+        for named in (self.settings.out, compare):
+            if named:
+                check_target(named)
+        target = self.settings.out or free_name(OUT, f"{gallery.slug(f'{file.stem} {instruction}')}.png")
+        yield Event("load", f"loading {self.tools.profile.name}")
+        result = yield from edit(self.tools.edit_models, picture, options)
+        if not self.settings.out:
+            OUT.mkdir(parents=True, exist_ok=True)
+        findings.save_edit(target, result, self.tools.hands, self.tools.versions if self.settings.metadata else None)
+        if compare:
+            findings.save_comparison(compare, result)
+        return findings.edit_report(result, target)
 
     def recipe(self, file: Path) -> dict[str, Any]:
         """How a picture was made. Raises BadInput for a file that does not say."""
@@ -116,7 +141,7 @@ class Studio:
 
         wanted = self.settings
         width, height = wanted.size or (None, None)
-        least = self.profile.scorer.threshold if wanted.threshold is None else wanted.threshold
+        least = self.tools.profile.scorer.threshold if wanted.threshold is None else wanted.threshold
         return DrawOptions(
             prompt=prompt,
             count=wanted.count,
@@ -130,36 +155,23 @@ class Studio:
             baseline=wanted.baseline,
         )
 
-    def _language_model(self) -> LanguageModel:
-        from limner.backends.language import load_language_model
-        from limner.world.vocabulary import CONCEPTS
+    def _edit_options(self, change: Change, mask: Mask | None) -> EditOptions:
+        from limner.edit import EditOptions
 
-        key = self.settings.openai_api_key
-        return load_language_model(
-            self.settings.llm,
-            base_url=self.settings.openai_base_url,
-            api_key=key.get_secret_value() if key else None,
-            device=self.plan.device,
-            timeout_s=self.settings.llm_timeout,
-            categories={name: concept.general for name, concept in CONCEPTS.items()},
-        )
-
-    def _painter(self, profile: Profile, **changes: Any) -> TextToImage:
-        from limner.backends.diffusion import load_text_to_image
-
-        role = profile.text_to_image
-        defaults = role.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
-        return load_text_to_image(role.source, plan=self.plan, name=profile.name, **(defaults | changes))
+        names = {"seed", "steps", "text_guidance", "image_guidance"}
+        given = self.settings.model_dump(include=names, exclude_none=True)
+        attempts = {} if self.settings.count is None else {"attempts": self.settings.count}
+        return EditOptions(change, mask, **given, **attempts)
 
     def models_list(self) -> list[dict[str, Any]]:
         """Every profile, with whether its models are on this machine already."""
         profiles = [load_profile(name) for name in profile_names()]
-        return [{"name": p.name, "here": _all_here(p), "description": p.description} for p in profiles]
+        return [{"name": p.name, "here": all_here(p), "description": p.description} for p in profiles]
 
     def models_show(self, name: str) -> dict[str, Any]:
         """One profile and, for a model with a closed vocabulary, all that it knows."""
         profile = load_profile(name, self.settings.scorer)
-        return profile.model_dump(exclude_none=True) | {"here": _all_here(profile), "knows": _vocabulary(profile)}
+        return profile.model_dump(exclude_none=True) | {"here": all_here(profile), "knows": vocabulary(profile)}
 
     def doctor(self) -> dict[str, Any]:
         """What this installation is and has, and how it would run here."""
@@ -167,12 +179,12 @@ class Studio:
 
         return {
             "python": platform.python_version(),
-            "versions": self.versions,
+            "versions": self.tools.versions,
             "machine": f"{platform.system()} {platform.machine()}, {hardware.available_cores()} cores for this process",
-            "threads": self.plan.threads,
-            "reason": self.plan.reason,
-            "profile": self.profile.name,
-            "models_here": _all_here(self.profile),
+            "threads": self.tools.plan.threads,
+            "reason": self.tools.plan.reason,
+            "profile": self.tools.profile.name,
+            "models_here": all_here(self.tools.profile),
             "language_model": self.settings.llm,
             "cache": str(self.settings.cache),
             "hub_cache": constants.HF_HUB_CACHE,
@@ -184,14 +196,14 @@ class Studio:
         from limner.measure import measure_world
 
         changes = self.settings.model_dump(include={"steps", "guidance"}, exclude_none=True)
-        return (yield from measure_world(self._painter(self.profile, **changes), count, range(seeds)))
+        return (yield from measure_world(self.tools.painter_of(self.tools.profile, **changes), count, range(seeds)))
 
     def eval_gptdrawer(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], str]]:
         """What the refinement is worth on `count` scenes: JSON values, and the tables as text."""
         from limner.measure import measure_gptdrawer
 
         options = self._options("any")  # every scene puts its own prompt in
-        return (yield from measure_gptdrawer(self.models, options, count))
+        return (yield from measure_gptdrawer(self.tools.models, options, count))
 
     def world_show(self, out: Path, *, seed: int, stage: str, style: str | None, size: int) -> dict[str, Any]:
         """One random scene of the picture world, saved to `out`, with its caption, facts and boxes."""
@@ -221,28 +233,3 @@ class Studio:
         from limner.world.art import fetch_art
 
         return [str(folder) for folder in fetch_art()]
-
-
-def _all_here(profile: Profile) -> bool:
-    return _is_here(profile.text_to_image.source) and _is_here(profile.scorer.source)
-
-
-def _is_here(source: str) -> bool:
-    """Whether a source can be loaded without fetching anything."""
-    from huggingface_hub import constants
-
-    cached = Path(constants.HF_HUB_CACHE) / f"models--{source.replace('/', '--')}"
-    return _local(source).is_dir() or cached.is_dir()
-
-
-def _local(source: str) -> Path:
-    from limner.backends.hub import WEIGHTS
-
-    return WEIGHTS / source.removeprefix("embedded:") if source.startswith("embedded:") else Path(source)
-
-
-def _vocabulary(profile: Profile) -> dict[str, list[str]]:
-    """What the embedded models know; other models have an open vocabulary."""
-    file = _local(profile.text_to_image.source).parent / "vocabulary.json"
-    known: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return {name: known[name] for name in _KNOWN if name in known}

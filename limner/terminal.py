@@ -117,6 +117,32 @@ def drawing(report: Mapping[str, Any]) -> None:
     say(f"{best['file']}  (seed {best['seed']}; {report['pictures_drawn']} drawn, all of them in {report['sheet']})")
 
 
+def seen(report: Mapping[str, Any]) -> None:
+    """What `limner look` found: the caption, then a line a region."""
+    say(report["caption"])
+    boxes = [
+        (each["label"], each["score"], " ".join(f"{side:g}" for side in each["box"])) for each in report["regions"]
+    ]
+    if boxes:
+        table(("thing", "score", "x0 y0 x1 y1"), boxes)
+    else:
+        say("Nothing of that was found.")
+
+
+def edited(report: Mapping[str, Any]) -> None:
+    """What `limner edit` did: its checks, how much changed, and where the file is."""
+    checks: Mapping[str, Mapping[str, Any]] = report["checks"]
+    table(("check", "value", "passed"), [(name, each["value"], each["passed"]) for name, each in checks.items()])
+    for warning in report["warnings"]:
+        complain(f"limner: {warning}")
+    tries, outside = len(report["attempts"]), report["drift_outside"]
+    said = f"{tries} attempt{'s' * (tries > 1)}; {report['changed_fraction']:.0%} of the pixels changed"
+    say(
+        f"{said}, none outside the region" if outside == 0 else f"{said}; drift outside the region {outside:.2f} of 255"
+    )
+    say(f"{report['file']}  (seed {report['seed']})")
+
+
 def drawn_again(report: Mapping[str, Any]) -> None:
     """A picture made again from its recipe, and whether it is the same."""
     same = "the same picture" if report["same"] else "not the same picture"

@@ -8,7 +8,7 @@ from pathlib import Path
 from limner.config import load_settings
 from limner.draw import DrawOptions, draw, finish
 from limner.image import contact_sheet, save_png
-from limner.studio import Studio
+from limner.toolbox import Toolbox
 
 PROMPTS = (
     "a red fox to the left of a castle in the snow",
@@ -24,7 +24,7 @@ PROMPTS = (
 
 def main() -> None:
     """Draw every prompt with seed 1 and write the sheet to the path given."""
-    models = Studio(load_settings()).models
+    models = Toolbox(load_settings()).models
     found = [finish(draw(models, DrawOptions(prompt=prompt, seed=1))) for prompt in PROMPTS]
     kept = [(len(r.threshold) - len(r.best.card.missing), len(r.threshold)) for r in found]
     captions = [f"{prompt} ({there} of {all_})" for prompt, (there, all_) in zip(PROMPTS, kept, strict=True)]

@@ -1,0 +1,212 @@
+"""DialogPaint's editing step: change a picture as an instruction says, and nothing else.
+
+instruction -> what changes and where -> edit -> verify -> paste back. An attempt that fails its checks is followed by
+another: other scales and seed (Eq. 3), or the region filled anew. Outside the region every pixel stays as it was.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from limner.image.paste import changed_fraction, crop, drift_outside, paste_back, place, region_box, resize
+from limner.protocols import EditModels, EditRequest, FillRequest, Mask
+from limner.refine import SEEDS
+from limner.regions import checked_mask, find_mask, mask_box, name_target
+from limner.types import BadInput, Change, Event, Picture
+from limner.verify import Check, check_edit, directional_similarity, wanted_thing
+
+Method = Literal["instruct", "fill"]
+_LARGE = 1.25
+"""A picture more than this many times the model's size is edited in a crop around the region."""
+
+_SEAM = 0.02
+"""How far the edited region fades into its surroundings, as a share of what the model saw."""
+
+_SCALES = ((1.0, 1.0), (1.6, 0.9), (1.0, 1.15), (2.2, 1.0))
+"""What the guidance scales (s_T, s_I) are multiplied with, attempt by attempt: as asked, stronger, truer, strongest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditOptions:
+    """What to edit and how hard to try. None means: the model's own, or for `seed` one drawn by lot and recorded.
+
+    `mask` (height, width) says where, instead of the words; `attempts` bounds the tries. Raises BadInput, also for
+    scales that turn guidance off: s_T up to 1, s_I below 1.
+    """
+
+    change: Change
+    mask: Mask | None = None
+    seed: int | None = None
+    steps: int | None = None
+    text_guidance: float | None = None
+    image_guidance: float | None = None
+    attempts: int = 4
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise BadInput(f"{self.attempts} attempts", "it must be at least 1")
+        if self.seed is not None and not 0 <= self.seed < SEEDS:
+            raise BadInput(f"seed is {self.seed}", f"give a whole number from 0 to {SEEDS - 1}")
+        if self.text_guidance is not None and not 1 < self.text_guidance < math.inf:
+            raise BadInput(f"text guidance is {self.text_guidance}", "choose a number above 1, about 3 to 12")
+        if self.image_guidance is not None and not 1 <= self.image_guidance < math.inf:
+            raise BadInput(f"image guidance is {self.image_guidance}", "choose a number from 1 on, about 1 to 3")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """One try: how it was made, the whole picture after it, and what the checks say.
+
+    A fill knows no picture guidance: s_I is 1, with which Eq. 3 is plain guidance by the words.
+    `changed` is the share of pixels that differ, `drift` the mean difference (of 255) outside the region.
+    """
+
+    method: Method
+    seed: int
+    steps: int
+    text_guidance: float
+    image_guidance: float
+    picture: Picture
+    checks: Mapping[str, Check]
+    directional: float | None
+    changed: float
+    drift: float
+
+    @property
+    def passed(self) -> bool:
+        """True when every check passed and something changed at all."""
+        return self.changed > 0 and all(check.passed for check in self.checks.values())
+
+    @property
+    def merit(self) -> tuple[float, ...]:
+        """What the best attempt has most of: passed checks, then direction, then pixels left alone."""
+        passed = sum(check.passed for check in self.checks.values())
+        return (float(self.passed), passed, self.directional or 0.0, -self.changed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditResult:
+    """What came of an instruction: all attempts, which of them is the answer, and where it was allowed to paint."""
+
+    before: Picture
+    change: Change
+    mask: Mask
+    attempts: tuple[Attempt, ...]
+    best: Attempt
+    warnings: tuple[str, ...]
+
+
+def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generator[Event, None, EditResult]:
+    """Carry out one change of a picture of any size; yields an «attempt» Event before each try.
+
+    Raises BadInput for a thing that is not in the picture, or a mask of another size.
+    """
+    given = None if options.mask is None else checked_mask(options.mask, picture)
+    change = name_target(models.eyes, picture, options.change, given)
+    mask = _region(models, picture, change) if given is None else given
+    attempts: list[Attempt] = []
+    for how in _plan(models, change, options):
+        yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
+        painted = _paint(models, picture, change, mask, how)
+        attempts.append(_judged(models, picture, painted, change, mask, how))
+        if attempts[-1].passed:
+            break
+    best = max(attempts, key=lambda attempt: attempt.merit)
+    failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
+    return EditResult(picture, change, mask, tuple(attempts), best, failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    method: Method
+    seed: int
+    steps: int
+    text_guidance: float
+    image_guidance: float
+
+
+def _region(models: EditModels, picture: Picture, change: Change) -> Mask:
+    whole = np.ones((picture.height, picture.width), np.bool_)
+    return find_mask(models.eyes, picture, change) if change.local else whole
+
+
+def _plan(models: EditModels, change: Change, options: EditOptions) -> Iterator[_Try]:
+    """The attempts in order. A local change alternates between instructing and filling the region."""
+    editor, inpainter = models.hands.editor, models.hands.inpainter
+    seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
+    text = options.text_guidance or editor.default_text_guidance
+    image = options.image_guidance or editor.default_image_guidance
+    # Nothing is named after a removal: the gap is filled freely.
+    fill = inpainter.default_guidance if wanted_thing(change) else 1.0
+    for number in range(options.attempts):
+        instructed = not change.local or number % 2 == 0
+        more_text, more_image = _SCALES[(number // 2 if change.local else number) % len(_SCALES)]
+        yield _Try(
+            method="instruct" if instructed else "fill",
+            seed=(seed + number) % SEEDS,
+            steps=options.steps or (editor if instructed else inpainter).default_steps,
+            text_guidance=text * more_text if instructed else fill,
+            image_guidance=max(1.0, image * more_image) if instructed else 1.0,
+        )
+
+
+def _paint(models: EditModels, picture: Picture, change: Change, mask: Mask, how: _Try) -> Picture:
+    """The picture after one try, at its own size: edited in a crop at the model's size, pasted back inside the mask."""
+    size = models.hands.editor.default_size if how.method == "instruct" else models.hands.inpainter.default_size
+    box = _working_box(picture, mask, size)
+    part = resize(crop(picture, box), _fitted(box, size))
+    if how.method == "instruct":
+        request = EditRequest(part, change.instruction, how.seed, how.steps, how.text_guidance, how.image_guidance)
+        [painted] = models.hands.editor.edit([request])
+    else:
+        inpainter = models.hands.inpainter
+        hole = _shrunk(mask[box[1] : box[3], box[0] : box[2]], (part.width, part.height))
+        request = FillRequest(part, hole, wanted_thing(change), how.seed, how.steps, how.text_guidance)
+        [painted] = inpainter.fill([request])
+    width, height = box[2] - box[0], box[3] - box[1]
+    whole = place(picture, resize(painted, (width, height)), box)
+    if mask.all():
+        return whole
+    return paste_back(picture, whole, mask, feather=max(1, round(_SEAM * min(width, height))))
+
+
+def _working_box(picture: Picture, mask: Mask, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of the picture that the model sees: all of it unless it is large and the change is small."""
+    if mask.all() or max(picture.width, picture.height) <= _LARGE * max(size):
+        return (0, 0, picture.width, picture.height)
+    x0, y0, x1, y1 = mask_box(mask)
+    return region_box(mask, margin=int(max(x1 - x0, y1 - y0) / 2), least=max(size))
+
+
+def _fitted(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the box's shape with about the model's number of pixels, in multiples of 8."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = (size[0] * size[1] / (width * height)) ** 0.5
+    return max(8, round(width * scale / 8) * 8), max(8, round(height * scale / 8) * 8)
+
+
+def _shrunk(mask: Mask, size: tuple[int, int]) -> Mask:
+    as_picture = Picture(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2))
+    hole: Mask = resize(as_picture, size).pixels[..., 0] > 0
+    return hole
+
+
+def _judged(models: EditModels, before: Picture, after: Picture, change: Change, mask: Mask, how: _Try) -> Attempt:
+    return Attempt(
+        method=how.method,
+        seed=how.seed,
+        steps=how.steps,
+        text_guidance=how.text_guidance,
+        image_guidance=how.image_guidance,
+        picture=after,
+        checks=check_edit(models, before, after, change, mask),
+        directional=directional_similarity(models, before, after, change),
+        changed=changed_fraction(before, after),
+        drift=drift_outside(before, after, mask),
+    )

@@ -1,0 +1,165 @@
+"""Where an edit happens: the mask of what its words name, or of the place where something new fits."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from limner.image.paste import box_mask, dilate
+from limner.look import head_noun, named_things
+from limner.protocols import Eyes, Mask
+from limner.rules import without_article
+from limner.tagger import SPATIAL
+from limner.types import BadInput, Box, Change, Picture, Region
+
+_MARGIN = 0.03
+"""Room around what is changed, as a share of the picture's side: its soft edge, and a shape that may be larger."""
+
+_NEW_SIZE = 0.42
+"""The side of a new thing as a share of the picture's, where nothing says how large it should be."""
+
+_GRID = 7
+_INSIDE = 0.5
+_LINK = re.compile(rf"(?:{'|'.join(SPATIAL)}|onto|on|into|in|to|at|against|around)\s+", re.IGNORECASE)
+_ABOVE, _BELOW = {"above", "over", "top", "sky"}, {"below", "under", "beneath", "underneath", "bottom", "ground"}
+_RIGHT = {"right", "beside", "next", "near", "close"}
+_MIDDLE = {"middle", "center", "centre"}
+# Words for places in the picture itself: «in the top left corner» names no thing to stand beside.
+_FRAME = frozenset(
+    "left right side corner edge half part upper lower foreground background hand of the picture image photo "
+    "scene".split()
+).union(_ABOVE, _BELOW, _MIDDLE)
+
+
+def parse_box(text: str) -> Box:
+    """«x0,y0,x1,y1» as a Box. Raises BadInput for anything but four numbers."""
+    try:
+        x0, y0, x1, y1 = (float(side) for side in text.split(","))
+    except ValueError:
+        raise BadInput(f"box {text!r}", "give x0,y0,x1,y1 in pixels, such as 10,20,60,90") from None
+    return (x0, y0, x1, y1)
+
+
+def checked_mask(mask: Mask, picture: Picture) -> Mask:
+    """The mask, which must have the picture's size and mark something. Raises BadInput."""
+    if mask.shape != (picture.height, picture.width):
+        size = f"{mask.shape[1]}x{mask.shape[0]}"
+        raise BadInput(f"the mask is {size}, the picture {picture.width}x{picture.height}", "make them equal")
+    if not mask.any():
+        raise BadInput("the mask is empty", "mark what to change")
+    return mask
+
+
+def name_target(eyes: Eyes, picture: Picture, change: Change, mask: Mask | None) -> Change:
+    """The change with its thing named, where the instruction says «it»: the best that is found of the caption's.
+
+    With a `mask` it must lie in that. Raises BadInput when nothing is found and no mask says where.
+    """
+    if change.target or change.kind not in ("replace", "recolour"):
+        return change
+    [caption] = eyes.captioner.caption([picture])
+    [regions] = eyes.detector.detect([picture], [named_things(caption)])
+    if mask is not None:
+        regions = [region for region in regions if lies_in(region.box, mask_box(mask))]
+    elif not regions:
+        raise BadInput(f"nothing was found to {change.kind}; the picture seems to show {caption}", "name the thing")
+    best = max(regions, key=lambda region: region.score, default=None)
+    return change if best is None else replace(change, target=best.label)
+
+
+def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
+    """The pixels that a local change may touch, shape (height, width).
+
+    A recoloured thing keeps its outline; a replaced one may fill its box; what is added goes where the instruction
+    says, else where it covers least of what is there. Raises BadInput when the thing named is not in the picture.
+    """
+    room = max(1, round(_MARGIN * min(picture.width, picture.height)))
+    if change.kind == "add":
+        return box_mask(_free_box(eyes, picture, change.place), picture.width, picture.height)
+    region = find_thing(eyes, picture, change.target)
+    if change.kind == "replace":
+        return dilate(box_mask(region.box, picture.width, picture.height), room)
+    [mask] = eyes.segmenter.segment(picture, [region.box])
+    return dilate(mask if mask.any() else box_mask(region.box, picture.width, picture.height), room)
+
+
+def find_thing(eyes: Eyes, picture: Picture, name: str) -> Region:
+    """The best region for «red car», or for «car» where no red one is found. Raises BadInput without either."""
+    [regions] = eyes.detector.detect([picture], [list(dict.fromkeys((name, head_noun(name))))])
+    exact = [region for region in regions if region.label == name] or regions
+    if not exact:
+        [caption] = eyes.captioner.caption([picture])
+        raise BadInput(f"no {name} was found; the picture seems to show {caption}", "say where with --box or --mask")
+    return max(exact, key=lambda region: region.score)
+
+
+def _free_box(eyes: Eyes, picture: Picture, place: str) -> Box:
+    """Where something new goes: «left of the castle» beside that, else the least crowded spot."""
+    if place:
+        anchor = without_article(_LINK.sub("", place, count=1))
+        whole = set(anchor.split()) <= _FRAME
+        frame = (0.0, 0.0, float(picture.width), float(picture.height))
+        return _beside(frame if whole else find_thing(eyes, picture, anchor).box, place, picture)
+    [caption] = eyes.captioner.caption([picture])
+    [regions] = eyes.detector.detect([picture], [named_things(caption)])
+    side = round(_NEW_SIZE * min(picture.width, picture.height))
+    return min(_spots(picture, side), key=lambda spot: _crowding(spot, regions, picture))
+
+
+def _beside(anchor: Box, place: str, picture: Picture) -> Box:
+    """A box as large as the anchor's, beside, above, below or before it, moved into the picture."""
+    x0, y0, x1, y1 = anchor
+    shorter = min(picture.width, picture.height)
+    side = round(min(max(x1 - x0, y1 - y0, 0.25 * shorter), 0.5 * shorter))
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    words = set(place.lower().split())
+    sideways = -1 if "left" in words else 1 if words & _RIGHT else 0
+    upright = -1 if words & _ABOVE else 1 if words & _BELOW else 0
+    x += sideways * (x1 - x0 + side) / 2
+    y += upright * (y1 - y0 + side) / 2
+    if not sideways and not upright and not words & _MIDDLE:  # in front of it
+        y = y1 - side / 4
+    left = min(max(round(x - side / 2), 0), picture.width - side)
+    top = min(max(round(y - side / 2), 0), picture.height - side)
+    return (left, top, left + side, top + side)
+
+
+def _spots(picture: Picture, side: int) -> list[Box]:
+    """Squares on a grid over the picture, from front to back as people place things: the lower half first."""
+    xs = np.linspace(0, picture.width - side, _GRID).round().tolist()
+    ys = np.linspace(picture.height - side, 0, _GRID).round().tolist()
+    return [(x, y, x + side, y + side) for y in ys for x in xs]
+
+
+def _crowding(spot: Box, regions: Sequence[Region], picture: Picture) -> float:
+    """How much of a spot is taken, and a little for being far from where things usually stand."""
+    covered = sum(overlap(spot, region.box) for region in regions) / area(spot)
+    x, y = (spot[0] + spot[2]) / 2 / picture.width, (spot[1] + spot[3]) / 2 / picture.height
+    return covered + 0.2 * math.hypot(x - 0.5, y - 0.6)
+
+
+def area(box: Box) -> float:
+    """Square pixels in a box."""
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def overlap(first: Box, second: Box) -> float:
+    """Square pixels that two boxes share."""
+    return area(
+        (max(first[0], second[0]), max(first[1], second[1]), min(first[2], second[2]), min(first[3], second[3]))
+    )
+
+
+def lies_in(inner: Box, outer: Box) -> bool:
+    """Whether at least half of a box lies in another."""
+    return overlap(inner, outer) >= _INSIDE * area(inner) > 0
+
+
+def mask_box(mask: Mask) -> Box:
+    """The box around a mask that is not empty."""
+    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1))

@@ -1,0 +1,153 @@
+"""From settings to models: each is loaded when it is first needed, and only then.
+
+Making a Toolbox loads nothing. `studio` asks it for the bundle that a verb wants.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limner import __version__
+from limner.backends import hardware
+from limner.config import Profile, Settings, load_profile
+from limner.protocols import EditModels, Eyes, Hands, ImageTextScorer, LanguageModel, Models
+
+if TYPE_CHECKING:
+    from limner.backends.diffusion import DiffusionModel
+
+_KNOWN = ("concepts", "colours", "backgrounds", "times", "weathers", "styles", "thresholds")
+_LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
+
+
+class Toolbox:
+    """The models of one profile under one set of settings. Loading raises ModelUnavailable, saying what is missing."""
+
+    def __init__(self, settings: Settings) -> None:
+        hardware.prepare_threads()
+        self.settings = settings
+
+    @cached_property
+    def plan(self) -> hardware.Plan:
+        """Device, threads and precision, decided once."""
+        wanted = self.settings
+        return hardware.plan(
+            wanted.device, wanted.precision, threads=wanted.threads, workers=wanted.workers, cache=wanted.cache
+        )
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """What decides, besides the recipe, which bytes a picture gets."""
+        libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+        return {"limner": __version__, **libraries, "device": self.plan.device, "precision": self.plan.precision}
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The profile that `--model` and `--scorer` name."""
+        return load_profile(self.settings.model, self.settings.scorer)
+
+    @cached_property
+    def language(self) -> LanguageModel:
+        """The language model that `--llm` names."""
+        from limner.backends.language import load_language_model
+        from limner.world.vocabulary import CONCEPTS
+
+        key = self.settings.openai_api_key
+        return load_language_model(
+            self.settings.llm,
+            base_url=self.settings.openai_base_url,
+            api_key=key.get_secret_value() if key else None,
+            device=self.plan.device,
+            timeout_s=self.settings.llm_timeout,
+            categories={name: concept.general for name, concept in CONCEPTS.items()},
+        )
+
+    @cached_property
+    def scorer(self) -> ImageTextScorer:
+        """The model that says how well texts fit pictures."""
+        from limner.backends.vision import load_scorer
+
+        return load_scorer(self.profile.scorer.source, plan=self.plan)
+
+    @cached_property
+    def painter(self) -> DiffusionModel:
+        """The text-to-image model of the profile, with its defaults."""
+        return self.painter_of(self.profile)
+
+    def painter_of(self, profile: Profile, **changes: Any) -> DiffusionModel:
+        """The text-to-image model of any profile; `changes` (steps, guidance) replace the profile's defaults."""
+        from limner.backends.diffusion import load_text_to_image
+
+        role = profile.text_to_image
+        defaults = role.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
+        return load_text_to_image(role.source, plan=self.plan, name=profile.name, **(defaults | changes))
+
+    @cached_property
+    def models(self) -> Models:
+        """All that drawing needs; the language model first, for a wrong name is told at once."""
+        language = self.language
+        return Models(self.painter, self.scorer, language)
+
+    @cached_property
+    def eyes(self) -> Eyes:
+        """All that looking needs."""
+        from limner.backends.captioner import load_captioner
+        from limner.backends.detector import load_detector
+        from limner.backends.segmenter import load_segmenter
+
+        profile = self.profile
+        detector = load_detector(profile.detector.source, plan=self.plan)
+        if profile.detector.threshold is not None:
+            detector.threshold = profile.detector.threshold
+        return Eyes(
+            detector,
+            load_segmenter(profile.segmenter.source, plan=self.plan),
+            load_captioner(profile.captioner.source, plan=self.plan),
+        )
+
+    @cached_property
+    def hands(self) -> Hands:
+        """All that changing a picture needs; the inpainter shares the text-to-image model's weights."""
+        from limner.backends.editor import load_editor
+        from limner.backends.inpainter import inpainter_from
+
+        drawing, editing = self.profile.text_to_image, self.profile.editor
+        asked = editing.model_dump(exclude={"source"}, exclude_none=True)
+        filling = drawing.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
+        return Hands(
+            load_editor(editing.source, plan=self.plan, name=f"{self.profile.name} editor", **asked),
+            inpainter_from(self.painter.loaded, name=self.profile.name, **filling),
+        )
+
+    @cached_property
+    def edit_models(self) -> EditModels:
+        """All that editing needs."""
+        return EditModels(self.eyes, self.scorer, self.hands)
+
+
+def all_here(profile: Profile) -> bool:
+    """Whether a profile can draw and score without fetching anything."""
+    return all(_is_here(role.source) for role in (profile.text_to_image, profile.scorer))
+
+
+def _is_here(source: str) -> bool:
+    from huggingface_hub import constants
+
+    cached = Path(constants.HF_HUB_CACHE) / f"models--{source.replace('/', '--')}"
+    return _local(source).is_dir() or cached.is_dir()
+
+
+def _local(source: str) -> Path:
+    from limner.backends.hub import WEIGHTS
+
+    return WEIGHTS / source.removeprefix("embedded:") if source.startswith("embedded:") else Path(source)
+
+
+def vocabulary(profile: Profile) -> dict[str, list[str]]:
+    """What the embedded models know; other models have an open vocabulary."""
+    file = _local(profile.text_to_image.source).parent / "vocabulary.json"
+    known: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: known[name] for name in _KNOWN if name in known}

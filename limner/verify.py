@@ -1,0 +1,113 @@
+"""Did an edit do what was said? Judged by what the instruction asked, not by a cosine alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from limner.look import head_noun, named_things
+from limner.protocols import EditModels, Mask
+from limner.regions import area, lies_in, mask_box, overlap
+from limner.types import Box, Change, Picture
+
+# «By day» and «clear» are not seen as such: what must be seen is that nothing else is left.
+_ALTERNATIVES: Mapping[str, Sequence[str]] = {"day": ("sunset", "night"), "clear": ("rain", "snowfall", "fog")}
+_SAME_PLACE = 0.3
+"""The overlap (intersection over union) from which two boxes hold the same thing, before and after."""
+
+KEPT = 0.5
+"""The share of things that a change of the whole picture must leave where they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question asked of an edited picture. `value` is a detector's score, a cosine or a share."""
+
+    value: float
+    passed: bool
+
+
+def check_edit(models: EditModels, before: Picture, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
+    """The checks of one edit by name: what must be there now, what must be gone, what must be kept.
+
+    `mask` is the region that the edit was allowed to change (all True for a change of the whole picture).
+    """
+    return _local(models, after, change, mask) if change.local else _whole(models, before, after, change)
+
+
+def wanted_thing(change: Change) -> str:
+    """What must be found after a local change: «blue car» for a red car painted blue; "" after a removal."""
+    if change.kind == "recolour":
+        return f"{change.value} {head_noun(change.target)}" if change.target else change.value
+    return change.value
+
+
+def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
+    """The new thing is found in the region, and the old one is not."""
+    wanted = wanted_thing(change)
+    unwanted = change.target if change.kind in ("replace", "remove", "recolour") else ""
+    [found] = models.eyes.detector.detect([after], [[name for name in (wanted, unwanted) if name]])
+    box = mask_box(mask)
+
+    def best(name: str) -> float:
+        inside = [region.score for region in found if region.label == name and lies_in(region.box, box)]
+        return max(inside, default=0.0)
+
+    checks = {f"{wanted} is there": Check(best(wanted), best(wanted) > 0)} if wanted else {}
+    if unwanted and not _says_less(unwanted, wanted):
+        checks[f"{unwanted} is gone"] = Check(best(unwanted), best(unwanted) == 0)
+    return checks
+
+
+def _says_less(unwanted: str, wanted: str) -> bool:
+    """«car» for a car that is to be blue: it stays a car, so its absence cannot be asked for."""
+    return set(unwanted.split()) <= set(wanted.split())
+
+
+def _whole(models: EditModels, before: Picture, after: Picture, change: Change) -> dict[str, Check]:
+    """The scorer sees what was asked for, and the things of before stand where they stood."""
+    scorer = models.scorer
+    absent = _ALTERNATIVES.get(change.value, ())
+    texts = [*absent] or [change.value]
+    cosines = (scorer.encode_pictures([after]) @ scorer.encode_texts(texts).T)[0]
+    checks: dict[str, Check] = {}
+    for text, cosine, least in zip(texts, cosines.tolist(), scorer.thresholds(texts), strict=True):
+        seen = cosine >= least
+        checks[f"no {text}" if absent else text] = Check(round(cosine, 4), seen != bool(absent))
+    share = kept_share(models, before, after)
+    return checks | {"the rest is kept": Check(share, share >= KEPT)}
+
+
+def kept_share(models: EditModels, before: Picture, after: Picture) -> float:
+    """The share of the things found before that are found in the same places after; 1 where nothing was found."""
+    [caption] = models.eyes.captioner.caption([before])
+    names = named_things(caption)
+    earlier, later = models.eyes.detector.detect([before, after], [names, names])
+    if not earlier:
+        return 1.0
+    kept = [any(r.label == old.label and _same_place(r.box, old.box) for r in later) for old in earlier]
+    return sum(kept) / len(kept)
+
+
+def _same_place(first: Box, second: Box) -> bool:
+    shared = overlap(first, second)
+    return shared >= _SAME_PLACE * (area(first) + area(second) - shared)
+
+
+def directional_similarity(models: EditModels, before: Picture, after: Picture, change: Change) -> float | None:
+    """Cosine between the change of the picture and that of its description (InstructPix2Pix 3.1.2), in [-1, 1].
+
+    None where one of the two does not change: after a removal, and for equal pictures.
+    """
+    scorer = models.scorer
+    now = wanted_thing(change)
+    if not now:
+        return None
+    [then] = [change.target] if change.target else models.eyes.captioner.caption([before])
+    texts = scorer.encode_texts([then, now if change.target else f"{then}, {now}"])
+    pictures = scorer.encode_pictures([before, after])
+    moved, said = pictures[1] - pictures[0], texts[1] - texts[0]
+    length = float(np.linalg.norm(moved) * np.linalg.norm(said))
+    return float(moved @ said) / length if length > 1e-6 else None

@@ -1,0 +1,319 @@
+"""Editing: one change, verified and tried again, and every other pixel as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from limner.edit import EditOptions, EditResult, edit
+from limner.image.paste import box_mask, dilate
+from limner.instruction import parse_instruction
+from limner.protocols import EditModels, EditRequest, Hands, Mask
+from limner.types import BadInput, Picture
+from tests.retoucher import GROUNDS, Filler, Retoucher, found_in, grainy, models, show
+from tests.test_look import finish
+
+PICTURE = show(("red circle", (28, 6, 40, 18)), ("blue square", (4, 30, 16, 42)))
+SEED = 7
+EVERY_SEED = range(SEED, SEED + 20)
+
+
+def edited(picture: Picture, instruction: str, with_models: EditModels | None = None, **options: Any) -> EditResult:
+    given: dict[str, Any] = {"seed": SEED} | options
+    asked = EditOptions(parse_instruction(instruction), **given)
+    return finish(edit(with_models or models(), picture, asked))[1]
+
+
+def labels(picture: Picture) -> set[str]:
+    return {region.label for region in found_in(picture)}
+
+
+def same_outside(before: Picture, after: Picture, mask: Mask) -> bool:
+    return np.array_equal(before.pixels[~mask], after.pixels[~mask])
+
+
+LOCAL = {
+    "make the red circle green": {"green circle", "blue square"},
+    "make the circle blue": {"blue circle", "blue square"},
+    "replace the red circle with a green triangle": {"green triangle", "blue square"},
+    "remove the red circle": {"blue square"},
+    "add a green square left of the red circle": {"red circle", "blue square", "green square"},
+    "add a green triangle": {"red circle", "blue square", "green triangle"},
+}
+
+
+@pytest.mark.parametrize(("instruction", "there"), LOCAL.items())
+def test_what_was_said_is_done_and_nothing_else(instruction: str, there: set[str]) -> None:
+    result = edited(PICTURE, instruction)
+    assert result.best.passed
+    assert labels(result.best.picture) == there
+    assert same_outside(PICTURE, result.best.picture, result.mask)
+    assert result.best.drift == 0
+    assert 0 < result.best.changed <= result.mask.mean() < 0.3
+    assert result.warnings == ()
+
+
+def test_the_editor_disturbs_everything_so_that_only_pasting_back_keeps_it() -> None:
+    [raw] = models().hands.editor.edit([EditRequest(PICTURE, "make the red circle green", SEED, 3, 5.0, 1.5)])
+    assert float((raw.pixels != PICTURE.pixels).any(axis=2).mean()) > 0.8
+
+
+def test_an_edit_that_succeeds_is_the_only_one() -> None:
+    events, result = finish(edit(models(), PICTURE, EditOptions(parse_instruction("remove the red circle"), seed=SEED)))
+    [attempt] = result.attempts
+    assert result.best is attempt
+    assert (attempt.method, attempt.seed, attempt.steps) == ("instruct", SEED, 3)
+    assert (attempt.text_guidance, attempt.image_guidance) == (5.0, 1.5)
+    assert [(event.kind, event.done, event.total) for event in events] == [("attempt", 0, 4)]
+
+
+def test_an_editor_that_fails_is_followed_by_a_fill() -> None:
+    result = edited(PICTURE, "make the red circle green", models(Retoucher(deaf=EVERY_SEED)))
+    assert [(a.method, a.seed, a.passed) for a in result.attempts] == [("instruct", 7, False), ("fill", 8, True)]
+    assert labels(result.best.picture) == {"green circle", "blue square"}
+    assert same_outside(PICTURE, result.best.picture, result.mask)
+    # A fill has one guidance, the inpainter's; with s_I = 1 that is what Eq. 3 says.
+    assert (result.best.text_guidance, result.best.image_guidance, result.best.steps) == (4.0, 1.0, 2)
+
+
+def test_an_editor_that_fails_is_tried_with_other_seeds_and_scales() -> None:
+    hands = models(Retoucher(deaf=[7], least_guidance=6.0), Filler(deaf=EVERY_SEED))
+    result = edited(PICTURE, "make the red circle green", hands)
+    assert [a.method for a in result.attempts] == ["instruct", "fill", "instruct"]
+    assert [a.seed for a in result.attempts] == [7, 8, 9]
+    assert result.best is result.attempts[-1]
+    assert result.best.passed
+    assert result.best.text_guidance == 5.0 * 1.6
+    assert result.best.image_guidance == pytest.approx(1.5 * 0.9)
+
+
+def test_a_removal_is_filled_freely() -> None:
+    result = edited(PICTURE, "remove the red circle", models(Retoucher(deaf=EVERY_SEED)))
+    assert result.best.method == "fill"
+    assert result.best.text_guidance == 1.0
+    assert labels(result.best.picture) == {"blue square"}
+
+
+def test_a_change_of_the_whole_picture_is_never_filled() -> None:
+    result = edited(PICTURE, "make it night", models(Retoucher(deaf=[7, 8])))
+    assert [(a.method, a.seed, a.passed) for a in result.attempts] == [
+        ("instruct", 7, False),
+        ("instruct", 8, False),
+        ("instruct", 9, True),
+    ]
+    assert [round(a.text_guidance, 6) for a in result.attempts] == [5.0, 8.0, 5.0]
+
+
+def test_when_nothing_passes_the_best_is_returned_with_a_plain_warning() -> None:
+    nothing = models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED))
+    result = edited(PICTURE, "make the red circle green", nothing, attempts=3)
+    assert len(result.attempts) == 3
+    assert not result.best.passed
+    assert result.best in result.attempts
+    assert result.warnings == ("no attempt of 3 did all that was asked; this is the nearest",)
+    assert same_outside(PICTURE, result.best.picture, result.mask)
+
+
+def test_the_best_of_failures_is_the_one_that_did_most() -> None:
+    class Eraser(Filler):
+        """An inpainter that empties the mask whatever it is asked for."""
+
+        def fill(self, requests: Any, **_: Any) -> list[Picture]:
+            return super().fill([replace(request, prompt="") for request in requests])
+
+    hands = Hands(Retoucher(deaf=EVERY_SEED), Eraser())
+    result = edited(PICTURE, "make the red circle green", replace(models(), hands=hands))
+    assert not result.best.passed
+    assert result.best.method == "fill"  # at least the red circle is gone
+    assert result.best.checks["red circle is gone"].passed
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 6])
+def test_attempts_are_bounded(attempts: int) -> None:
+    deaf = models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED))
+    assert len(edited(PICTURE, "remove the red circle", deaf, attempts=attempts).attempts) == attempts
+
+
+def test_an_unchanged_picture_has_not_passed() -> None:
+    there = edited(PICTURE, "make the red circle red", models(Retoucher(deaf=EVERY_SEED, noise=0)), attempts=1)
+    assert all(check.passed for check in there.best.checks.values())
+    assert there.best.changed == 0
+    assert not there.best.passed
+
+
+EIGHT = (
+    "make the red circle green",
+    "replace the blue square with a red triangle",
+    "add a blue circle left of the green circle",
+    "make the red triangle blue",
+    "remove the green circle",
+    "make the blue triangle green",
+    "replace the blue circle with a red square",
+    "make the red square blue",
+)
+
+
+def test_eight_edits_in_a_row_leave_what_was_never_touched_bit_equal() -> None:
+    first = picture = grainy(show(("red circle", (50, 8, 74, 32)), ("blue square", (8, 60, 30, 82)), size=(96, 96)))
+    touched = np.zeros((96, 96), np.bool_)
+    for number, instruction in enumerate(EIGHT):
+        result = edited(picture, instruction, seed=number)
+        assert result.best.passed, instruction
+        assert result.best.drift == 0
+        touched |= result.mask
+        picture = result.best.picture
+    assert labels(picture) == {"blue square", "green triangle"}
+    assert 0.1 < touched.mean() < 0.6
+    assert same_outside(first, picture, touched)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_other_ones() -> None:
+    one, same, other = (edited(PICTURE, "make the red circle green", seed=seed) for seed in (3, 3, 4))
+    assert one.best.picture.sha256 == same.best.picture.sha256
+    assert one.best.picture.sha256 != other.best.picture.sha256
+
+
+def test_without_a_seed_one_is_drawn_and_told() -> None:
+    result = edited(PICTURE, "make the red circle green", seed=None)
+    again = edited(PICTURE, "make the red circle green", seed=result.best.seed)
+    assert result.best.picture.sha256 == again.best.picture.sha256
+
+
+def test_scales_and_steps_are_the_users() -> None:
+    result = edited(PICTURE, "remove the red circle", steps=9, text_guidance=4.5, image_guidance=1.25)
+    [attempt] = result.attempts
+    assert (attempt.steps, attempt.text_guidance, attempt.image_guidance) == (9, 4.5, 1.25)
+
+
+def large() -> Picture:
+    shown = (("red circle", (1200.0, 300.0, 1500.0, 600.0)), ("blue square", (200.0, 800.0, 500.0, 1100.0)))
+    return grainy(show(*shown, size=(2000, 1400)))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "there"),
+    [
+        ("make the red circle green", {"green circle", "blue square"}),
+        ("remove the blue square", {"red circle"}),
+        ("replace the red circle with a green square", {"green square", "blue square"}),
+    ],
+)
+def test_a_large_picture_is_edited_in_a_crop_and_kept_at_full_resolution(instruction: str, there: set[str]) -> None:
+    seen: list[EditRequest] = []
+
+    class Watched(Retoucher):
+        def edit(self, requests: Any, **_: Any) -> list[Picture]:
+            seen.extend(requests)
+            return super().edit(requests)
+
+    before = large()
+    result = edited(before, instruction, models(Watched()))
+    [request] = seen
+    assert (request.picture.width, request.picture.height) == (48, 48)
+    after = result.best.picture
+    assert (after.width, after.height) == (2000, 1400)
+    assert result.best.passed
+    assert labels(after) == there
+    assert same_outside(before, after, result.mask)
+    assert result.mask.mean() < 0.1
+
+
+def test_a_change_of_all_of_a_large_picture_is_seen_whole() -> None:
+    result = edited(large(), "make it night")
+    assert result.best.passed
+    assert (result.best.picture.width, result.best.picture.height) == (2000, 1400)
+
+
+@pytest.mark.parametrize("size", [(50, 37), (33, 64), (121, 40), (17, 17)])
+def test_pictures_of_any_size_keep_it(size: tuple[int, int]) -> None:
+    picture = show(("red square", (2, 2, 14, 14)), size=size)
+    result = edited(picture, "make the red square blue")
+    assert (result.best.picture.width, result.best.picture.height) == size
+    assert labels(result.best.picture) == {"blue square"}
+    assert same_outside(picture, result.best.picture, result.mask)
+
+
+def test_a_given_mask_says_where() -> None:
+    two = show(("red circle", (4, 4, 20, 20)), ("red circle", (28, 28, 44, 44)))
+    mask = box_mask((26, 26, 46, 46), 48, 48)
+    result = edited(two, "make the circle blue", models(Retoucher(deaf=EVERY_SEED)), mask=mask)
+    assert result.mask is mask
+    assert {region.label: region.box for region in found_in(result.best.picture)} == {
+        "red circle": (4, 4, 20, 20),
+        "blue circle": (28, 28, 44, 44),
+    }
+
+
+def test_a_given_mask_bounds_a_change_of_the_whole_picture_too() -> None:
+    mask = box_mask((0, 0, 48, 36), 48, 48)
+    result = edited(PICTURE, "make it night", mask=mask)
+    assert result.best.passed
+    assert same_outside(PICTURE, result.best.picture, mask)
+    inner = ~dilate(~mask, 2)
+    assert np.abs(result.best.picture.pixels[inner][0].astype(int) - GROUNDS["night"]).max() < 8
+
+
+@pytest.mark.parametrize("shape", [(48, 47), (24, 24), (1400, 2000)])
+def test_a_mask_of_another_size_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(BadInput, match="the mask is"):
+        edited(PICTURE, "make the red circle green", mask=np.ones(shape, np.bool_))
+
+
+def test_an_empty_mask_is_refused() -> None:
+    with pytest.raises(BadInput, match="empty"):
+        edited(PICTURE, "make the red circle green", mask=np.zeros((48, 48), np.bool_))
+
+
+def test_it_is_found_before_it_is_changed() -> None:
+    one = show(("red circle", (28, 6, 40, 18)))
+    result = edited(one, "make it blue", models(Retoucher(deaf=EVERY_SEED)))
+    assert result.best.passed
+    assert labels(result.best.picture) == {"blue circle"}
+    assert result.change.target == "red circle"
+
+
+def test_what_is_not_there_is_not_changed() -> None:
+    with pytest.raises(BadInput, match="no green dragon was found"):
+        edited(PICTURE, "remove the green dragon")
+
+
+@pytest.mark.parametrize(
+    ("instruction", "ground"),
+    [("make it night", "night"), ("change the background to a desert", "desert"), ("make it sunset", "sunset")],
+)
+def test_the_whole_picture_may_change_and_keeps_its_things(instruction: str, ground: str) -> None:
+    result = edited(PICTURE, instruction)
+    assert result.best.passed
+    assert result.best.checks["the rest is kept"].value == 1
+    assert result.mask.all()
+    assert labels(result.best.picture) == labels(PICTURE)
+    assert np.abs(np.median(result.best.picture.pixels, axis=(0, 1)) - GROUNDS[ground]).max() <= 2
+
+
+def test_a_change_of_the_whole_picture_that_loses_its_things_does_not_pass() -> None:
+    result = edited(PICTURE, "make it night", models(Retoucher(careless=True)))
+    assert result.best.checks["night"].passed
+    assert not result.best.checks["the rest is kept"].passed
+    assert not result.best.passed
+    assert result.warnings
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"attempts": 0},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"text_guidance": 1.0},
+        {"text_guidance": float("nan")},
+        {"text_guidance": float("inf")},
+        {"image_guidance": 0.5},
+        {"image_guidance": float("nan")},
+    ],
+)
+def test_options_out_of_range_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        EditOptions(parse_instruction("make it night"), **bad)
