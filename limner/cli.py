@@ -270,5 +270,17 @@ def eval_gptdrawer(
         terminal.say(tables)
 
 
+@eval_app.command("dialogpaint")
+def eval_dialogpaint(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits, all kinds in turn.")] = 200,
+    seed: Seed = None,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure edits by instruction: do they succeed, and what happens to the rest of the picture."""
+    report, rows = terminal.follow(_studio(seed=seed, model=model).eval_dialogpaint(count))
+    _print(report if json else rows, json, terminal.rows)
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,8 +9,8 @@ from typing import Any
 
 from limner.backends.hub import WEIGHTS
 from limner.draw import DrawOptions
-from limner.evaluate import gptdrawer, world
-from limner.protocols import Models, TextToImage
+from limner.evaluate import dialogpaint, gptdrawer, world
+from limner.protocols import EditModels, Models, TextToImage
 from limner.types import Event, ModelUnavailable
 from limner.world import art, caption, sample
 from limner.world.judge import Judge
@@ -45,6 +45,14 @@ def measure_gptdrawer(
     scenes = [gptdrawer.ScenePrompt(caption.describe(crowd), tuple(caption.facts(crowd))) for crowd in crowds]
     report = yield from gptdrawer.evaluate_gptdrawer(models, _judge().judge, scenes, options)
     return report.to_json(), gptdrawer.table(report)
+
+
+def measure_dialogpaint(
+    models: EditModels, count: int, seed: int
+) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
+    """Edits of held-out scenes by ours and by the plain pipeline; returns JSON values and the rows for a table."""
+    report = yield from dialogpaint.evaluate_dialogpaint(models, _judge(), _palette(), count, seed=seed)
+    return report.to_json(), {"rows": dialogpaint.table_rows(report)}
 
 
 def _judge() -> Judge:

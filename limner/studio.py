@@ -205,6 +205,13 @@ class Studio:
         options = self._options("any")  # every scene puts its own prompt in
         return (yield from measure_gptdrawer(self.tools.models, options, count))
 
+    def eval_dialogpaint(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
+        """How well edits of `count` held-out scenes succeed, ours and the plain pipeline: JSON values, and rows."""
+        from limner.measure import measure_dialogpaint
+
+        yield Event("load", f"loading {self.tools.profile.name}")
+        return (yield from measure_dialogpaint(self.tools.edit_models, count, self.settings.seed or 0))
+
     def world_show(self, out: Path, *, seed: int, stage: str, style: str | None, size: int) -> dict[str, Any]:
         """One random scene of the picture world, saved to `out`, with its caption, facts and boxes."""
         from limner import scenes

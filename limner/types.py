@@ -180,7 +180,7 @@ class Change:
     """What an edit instruction means.
 
     `target` names the thing that is changed («red car»; "" for the whole picture and for what is added), `value`
-    what it becomes: the new object («a dog»), colour, style, background, time of day or weather ("" for a removal).
+    what it becomes: the new object («dog»), colour, style, background, time of day or weather ("" for a removal).
     `place` says where something is added, in words («left of the castle»), "" for anywhere.
     """
 
