@@ -11,7 +11,7 @@ import pytest
 from limner.draw import finish
 from limner.evaluate.dialogpaint import DialogPaintReport, evaluate_dialogpaint, table_rows, true_region
 from limner.protocols import EditModels, EditRequest, Eyes, Features, FillRequest, Hands, Mask
-from limner.types import Box, Picture, Region
+from limner.types import Box, EditKind, Picture, Region
 from limner.world.edits import KINDS, changed_mask, sample_edit
 from limner.world.render import annotate, render
 from limner.world.sample import Palette
@@ -19,7 +19,7 @@ from limner.world.scene import Fact, Scene, is_true
 from limner.world.vocabulary import SHAPE_CONCEPTS
 
 SHAPES = Palette(concepts=tuple(SHAPE_CONCEPTS), styles=("shapes",))
-KINDS_OF_SHAPES = [kind for kind in KINDS if kind != "restyle"]
+KINDS_OF_SHAPES: list[EditKind] = [kind for kind in KINDS if kind != "restyle"]
 COUNT = 2 * len(KINDS)
 
 
