@@ -41,7 +41,8 @@ NO_CAPTION = 0.1
 REUSE = 3
 """How many times a latent is trained on before it leaves the pool."""
 LOG_SNR_MEAN, LOG_SNR_SPREAD = -1.6, 2.4
-"""Where training looks: much noise, for which side a thing stands on is decided there and nowhere else."""
+"""Where training looks by default: much noise, for which side a thing stands on is decided there and nowhere else;
+what a thing looks like is decided at about -0.5."""
 
 FIRST = {"single": 1.0}
 LAST = {"single": 0.3, "pair": 0.44, "count": 0.08, "crowd": 0.18}
@@ -75,10 +76,15 @@ def new_scheduler() -> DPMSolverMultistepScheduler:
     )
 
 
-def stage_shares(spent: float, single_until: float) -> dict[str, float]:
-    """The curriculum: what share of the scenes is of which stage, ramped over a tenth of the budget."""
+def stage_shares(spent: float, single_until: float, single: float = LAST["single"]) -> dict[str, float]:
+    """The curriculum: what share of the scenes is of which stage, ramped over a tenth of the budget.
+
+    `single` is the share of single objects in the end; the other stages keep their proportions.
+    """
     ramp = min(1.0, max(0.0, (spent - single_until) / 0.1))
-    return {stage: (1 - ramp) * FIRST.get(stage, 0.0) + ramp * LAST[stage] for stage in LAST}
+    others = (1 - single) / (1 - LAST["single"])
+    last = {stage: single if stage == "single" else others * share for stage, share in LAST.items()}
+    return {stage: (1 - ramp) * FIRST.get(stage, 0.0) + ramp * last[stage] for stage in last}
 
 
 def log_snr_table(scheduler: DPMSolverMultistepScheduler) -> Tensor:
@@ -87,9 +93,9 @@ def log_snr_table(scheduler: DPMSolverMultistepScheduler) -> Tensor:
     return torch.log(signal / (1 - signal))
 
 
-def sample_timesteps(count: int, table: Tensor) -> Tensor:
+def sample_timesteps(count: int, table: Tensor, mean: float = LOG_SNR_MEAN) -> Tensor:
     """Timesteps whose log SNR is normal (the logit-normal times of flow matching), with a few uniform ones."""
-    wanted = LOG_SNR_MEAN + LOG_SNR_SPREAD * torch.randn(count, dtype=torch.float64)
+    wanted = mean + LOG_SNR_SPREAD * torch.randn(count, dtype=torch.float64)
     steps = torch.searchsorted(-table, -wanted).clamp(0, len(table) - 1)
     anywhere = torch.rand(count) < 0.1
     return torch.where(anywhere, torch.randint(0, len(table), (count,)), steps)
@@ -187,6 +193,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates")
     parser.add_argument("--decay", type=float, default=1 / 3, help="last share of the budget, while the rate falls")
     parser.add_argument("--single-until", type=float, default=0.3, help="share of the budget for single objects alone")
+    parser.add_argument("--single", type=float, default=LAST["single"], help="share of single objects in the end")
+    parser.add_argument("--log-snr", type=float, default=LOG_SNR_MEAN, help="mean log SNR of the timesteps")
     parser.add_argument("--weights", type=Path, help="begin with the U-Net and text tower of this pipeline folder")
     parser.add_argument("--freeze-text", action="store_true", help="leave the text tower as CLIP's training left it")
     args = parser.parse_args()
@@ -200,10 +208,10 @@ def main() -> None:
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         palette = PALETTE_FIRST if spent < args.single_until else PALETTE_LAST
-        pairs = pool.take(rng, BATCH, stage_shares(spent, args.single_until), palette)
+        pairs = pool.take(rng, BATCH, stage_shares(spent, args.single_until, args.single), palette)
         words = parts.words([caption(scene, rng) if rng.random() >= NO_CAPTION else "" for scene, _ in pairs])
         latents = torch.stack([latent for _, latent in pairs])
-        each = v_loss(parts.unet, latents, sample_timesteps(BATCH, table), words, signal)
+        each = v_loss(parts.unet, latents, sample_timesteps(BATCH, table, args.log_snr), words, signal)
         return {"loss": each.mean()}
 
     def keep() -> None:

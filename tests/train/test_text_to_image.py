@@ -50,6 +50,9 @@ def test_the_curriculum_goes_from_single_objects_to_all_stages() -> None:
     assert stage_shares(0.2, 0.3) == {"single": 1, "pair": 0, "count": 0, "crowd": 0}
     assert stage_shares(0.5, 0.3) == pytest.approx(LAST)
     assert 0 < stage_shares(0.35, 0.3)["pair"] < LAST["pair"]
+    polished = stage_shares(0.9, 0.3, single=0.65)
+    assert polished["single"] == 0.65
+    assert polished["pair"] == pytest.approx(LAST["pair"] / 2)
 
 
 def test_the_log_snr_falls_to_pure_noise() -> None:
@@ -68,6 +71,7 @@ def test_timesteps_are_in_range_and_centred_where_signal_and_noise_weigh_alike()
     assert int(steps.min()) >= 0
     assert int(steps.max()) < len(table)
     assert float(table[steps].median()) == pytest.approx(-1.6, abs=0.2)
+    assert float(table[sample_timesteps(4000, table, -0.6)].median()) == pytest.approx(-0.6, abs=0.2)
 
 
 @dataclass
