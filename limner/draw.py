@@ -115,7 +115,8 @@ def algorithm1(models: Models, options: DrawOptions) -> Generator[Event, None, D
         wording = Variant("keywords", join_keywords(keywords))
         pictures = yield from _batch(easel, wording, rounds)
         rounds.append(Round(wording.prompt, pictures))
-        cards = easel.score(np.stack([d.features for d in pictures]), [k.text for k in keywords])
+        features = np.stack([d.features for d in pictures])
+        cards = easel.score([d.picture for d in pictures], features, [k.text for k in keywords])
         best, card = max(zip(pictures, cards, strict=True), key=lambda pair: rank(pair[1]))
         if card.passed or len(rounds) == len(easel.sizes):
             return _result(easel, rounds, best, keywords)

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from limner import writer
 from limner.prompt import check_prompt, plain
 from limner.protocols import DrawRequest, Features, Models, TextToImage
 from limner.refine import SEEDS, Drawn, Plan
-from limner.types import BadInput, Keyword, Recipe, Scorecard
+from limner.relations import APART, parse_relation, relation_scores
+from limner.types import BadInput, Keyword, Picture, Recipe, Scorecard
 
 BATCH = 16
 """The paper's B, pictures a round, for machines that can draw so many at once."""
@@ -110,16 +112,17 @@ class Easel:
         pictures = [picture for batch in batches for picture in batch]
         with self.clock("score"):
             features = self.models.scorer.encode_pictures(pictures)
-        cards = self.score(features, [keyword.original for keyword in self.keywords])
+        cards = self.score(pictures, features, [keyword.original for keyword in self.keywords])
         rows = zip(pictures, requests, cards, plans, features, strict=True)
         return [Drawn(i, _recipe(painter, r), c, p.variant.name, f, p.kept) for i, r, c, p, f in rows]
 
-    def score(self, features: Features, texts: Sequence[str]) -> list[Scorecard]:
-        """Score pictures by their features, on every text and the whole prompt: cosines (Eq. 3) as one product."""
+    def score(self, pictures: Sequence[Picture], features: Features, texts: Sequence[str]) -> list[Scorecard]:
+        """Score pictures and their features on every text and the whole prompt (see `score_table`)."""
         with self.clock("score"):
-            cosines = features @ self.models.scorer.encode_texts([*texts, plain(self.prompt)]).T
-            thresholds = self._thresholds(texts)
-        table: list[list[float]] = np.round(cosines.astype(float), 6).tolist()
+            scores, least = score_table(self.models, pictures, features, texts, self.threshold)
+            overall = features @ self.models.scorer.encode_texts([plain(self.prompt)]).T
+        thresholds = dict(zip(texts, least, strict=True))
+        table: list[list[float]] = np.round(np.hstack([scores, overall]), 6).tolist()
         return [Scorecard(dict(zip(texts, row[:-1], strict=True)), thresholds, row[-1]) for row in table]
 
     def broader(self, texts: Sequence[str]) -> list[str]:
@@ -128,9 +131,23 @@ class Easel:
         self.warnings.extend(dict.fromkeys(warning for answer in found for warning in answer.warnings))
         return [answer.text for answer in found]
 
-    def _thresholds(self, texts: Sequence[str]) -> dict[str, float]:
-        values = self.models.scorer.thresholds(texts) if self.threshold is None else [self.threshold] * len(texts)
-        return dict(zip(texts, values, strict=True))
+
+def score_table(
+    models: Models, pictures: Sequence[Picture], features: Features, texts: Sequence[str], threshold: float | None
+) -> tuple[npt.NDArray[np.float64], list[float]]:
+    """Scores (pictures, texts) and the least score of each text that counts as present.
+
+    A score is the cosine of picture and text (Eq. 3) with the scorer's threshold, or `threshold` for all; where a
+    detector is at hand, a relation's is the displacement of its things (see `limner.relations`).
+    """
+    scorer = models.scorer
+    scores = (features @ scorer.encode_texts(texts).T).astype(np.float64)
+    least = scorer.thresholds(texts) if threshold is None else [threshold] * len(texts)
+    placed = relation_scores(models.detector, pictures, texts) if models.detector else {}
+    for column, text in enumerate(texts):
+        if text in placed:
+            scores[:, column], least[column] = placed[text], APART
+    return scores, least
 
 
 def set_up(models: Models, options: DrawOptions) -> Easel:
@@ -159,7 +176,8 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
 
 
 def _doubts(models: Models, keywords: Sequence[str]) -> list[str]:
-    """Name the keywords of which the scorer's «yes» is too often wrong to be taken for one."""
+    """Name the keywords of which the scorer's «yes» is too often wrong to be taken for one, and none else checks."""
+    keywords = [word for word in keywords if not (models.detector and parse_relation(word))]
     sure = zip(keywords, models.scorer.precisions(keywords), strict=True)
     return [
         f"look for yourself: «{word}» passes wrongly {1 - share:.0%} of the time"

@@ -218,11 +218,12 @@ class Hands:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models that draw and score, one field a role."""
+    """The models that draw and score, one field a role. The detector, where there is one, checks relations."""
 
     text_to_image: TextToImage
     scorer: ImageTextScorer
     language: LanguageModel
+    detector: Detector | None = None
 
 
 @dataclass(frozen=True, slots=True)

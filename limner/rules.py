@@ -89,6 +89,15 @@ def without_article(phrase: str) -> str:
     return _words(phrase, inner, first, len(inner))
 
 
+def singular(phrase: str) -> str:
+    """Return one of what `phrase` names: «two red cats» as «red cat»."""
+    words = phrase.split()
+    if words and (words[0].isdigit() or words[0].lower() in _NUMBERS):
+        words = words[1:]
+    one = _inflections().singular_noun(words[-1]) if words else False
+    return " ".join([*words[:-1], str(one)] if one else words)
+
+
 def generalise(keyword: str, categories: Mapping[str, str] = NO_CATEGORIES) -> str:
     """Return `keyword` one step more general, or as it is when nothing is left to drop (section 3.7).
 

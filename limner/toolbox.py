@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from limner import __version__
 from limner.backends import hardware
 from limner.config import Profile, Settings, load_profile
-from limner.protocols import EditModels, Eyes, Hands, ImageTextScorer, LanguageModel, Models
+from limner.protocols import Detector, EditModels, Eyes, Hands, ImageTextScorer, LanguageModel, Models
 
 if TYPE_CHECKING:
     from limner.backends.diffusion import DiffusionModel
@@ -87,26 +87,33 @@ class Toolbox:
 
     @cached_property
     def models(self) -> Models:
-        """All that drawing needs; the language model first, for a wrong name is told at once."""
+        """All that drawing needs; the language model first, for a wrong name is told at once.
+
+        The detector checks relations where it is on this machine: drawing does not wait for one to be fetched.
+        """
         language = self.language
-        return Models(self.painter, self.scorer, language)
+        detector = self.detector if is_here(self.profile.detector.source) else None
+        return Models(self.painter, self.scorer, language, detector)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The model that finds what words name, with the profile's threshold where it has one."""
+        from limner.backends.detector import load_detector
+
+        role = self.profile.detector
+        detector = load_detector(role.source, plan=self.plan)
+        if role.threshold is not None:
+            detector.threshold = role.threshold
+        return detector
 
     @cached_property
     def eyes(self) -> Eyes:
         """All that looking needs."""
         from limner.backends.captioner import load_captioner
-        from limner.backends.detector import load_detector
         from limner.backends.segmenter import load_segmenter
 
-        profile = self.profile
-        detector = load_detector(profile.detector.source, plan=self.plan)
-        if profile.detector.threshold is not None:
-            detector.threshold = profile.detector.threshold
-        return Eyes(
-            detector,
-            load_segmenter(profile.segmenter.source, plan=self.plan),
-            load_captioner(profile.captioner.source, plan=self.plan),
-        )
+        segmenter = load_segmenter(self.profile.segmenter.source, plan=self.plan)
+        return Eyes(self.detector, segmenter, load_captioner(self.profile.captioner.source, plan=self.plan))
 
     @cached_property
     def hands(self) -> Hands:
@@ -130,10 +137,11 @@ class Toolbox:
 
 def all_here(profile: Profile) -> bool:
     """Whether a profile can draw and score without fetching anything."""
-    return all(_is_here(role.source) for role in (profile.text_to_image, profile.scorer))
+    return all(is_here(role.source) for role in (profile.text_to_image, profile.scorer))
 
 
-def _is_here(source: str) -> bool:
+def is_here(source: str) -> bool:
+    """Whether the model at a source can be loaded without fetching anything."""
     from huggingface_hub import constants
 
     cached = Path(constants.HF_HUB_CACHE) / f"models--{source.replace('/', '--')}"

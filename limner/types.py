@@ -112,8 +112,9 @@ class Keyword:
 class Scorecard:
     """How well one picture shows each of the user's ORIGINAL keywords.
 
-    `scores` maps keyword to cosine; `threshold` maps keyword to the least cosine that counts as present;
-    `overall` is the cosine of the whole prompt.
+    `scores` maps keyword to cosine, or for a relation that a detector checked to the displacement of its things
+    (`limner.relations`); `threshold` maps keyword to the least score that counts as present; `overall` is the cosine
+    of the whole prompt.
     """
 
     scores: Mapping[str, float]

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.tagger",),
     ("limner.rules",),
     ("limner.writer", "limner.concept", "limner.dataset", "limner.store", "limner.world"),
-    ("limner.refine", "limner.instruction", "limner.look"),
+    ("limner.refine", "limner.relations", "limner.instruction", "limner.look"),
     ("limner.easel", "limner.regions"),
     ("limner.verify",),
     ("limner.draw", "limner.edit", "limner.synth"),

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from limner.draw import Drawn, DrawOptions, DrawResult, algorithm1, draw, finish
+from limner.easel import score_table
 from limner.protocols import ImageTextScorer, Models
 from limner.refine import choose_best
 from limner.types import Event, Picture
@@ -131,7 +132,7 @@ def evaluate_gptdrawer(
         seeds = [(options.seed or 0) + 1000 * repeat for repeat in range(repeats)]
         runs = [_run(models, replace(options, prompt=scene.prompt, seed=seed)) for seed in seeds]
         shown = {method: [d for run in runs for d in run.shown[method]] for method in METHODS}
-        keywords += _keyword_rows(number, scene, shown, models.scorer, judge, options.threshold)
+        keywords += _keyword_rows(number, scene, shown, models, judge, options.threshold)
         sentences += _sentence_rows(number, scene.prompt, shown, models.scorer)
         outcomes += runs
         yield Event("scene", scene.prompt, number + 1, len(scenes))
@@ -179,17 +180,18 @@ def _keyword_rows(
     number: int,
     scene: ScenePrompt,
     shown: Mapping[str, Sequence[Drawn]],
-    scorer: ImageTextScorer,
+    models: Models,
     judge: Judge,
     threshold: float | None,
 ) -> list[KeywordRow]:
     texts = [fact.text for fact in scene.facts]
-    least = np.array(scorer.thresholds(texts) if threshold is None else [threshold] * len(texts))
     columns: dict[str, list[Cell]] = {}
     for method, pictures in shown.items():
-        scores = np.stack([d.features for d in pictures]) @ scorer.encode_texts(texts).T
-        verdicts = np.array(judge([d.picture for d in pictures], [scene.facts] * len(pictures)), float)
-        means = np.stack([scores.mean(0), (scores >= least).mean(0), verdicts.mean(0)], axis=1)
+        shown_to = [d.picture for d in pictures]
+        features = np.stack([d.features for d in pictures])
+        scores, least = score_table(models, shown_to, features, texts, threshold)
+        verdicts = np.array(judge(shown_to, [scene.facts] * len(pictures)), float)
+        means = np.stack([scores.mean(0), (scores >= np.array(least)).mean(0), verdicts.mean(0)], axis=1)
         columns[method] = [Cell(*map(float, row)) for row in means]
     return [
         KeywordRow(number, fact.text, fact.kind, {method: cells[i] for method, cells in columns.items()})

@@ -248,7 +248,7 @@ def main() -> None:
     features = torch.stack([text_features(model, tokenizer, texts) for texts in (bare, said)])
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
-        return losses(model, features[rng.random() < 0.3], new_batch(rng, BATCH, queries))
+        return losses(model, features[int(rng.random() < 0.3)], new_batch(rng, BATCH, queries))
 
     fit(
         optimizer, loss, Budget(minutes=args.minutes), args.out,

@@ -1,0 +1,85 @@
+"""Where things stand to each other, checked by finding them: one vector for a picture hardly knows left from right.
+
+docs/decisions/0007-relations.md has the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from limner import rules
+from limner.protocols import Detector
+from limner.tagger import SPATIAL
+from limner.types import Picture, Region
+
+APART = 0.12
+"""The least distance of two centres, as a share of the picture's side, that counts as being left of or above."""
+
+_NOT_FOUND = -1.0
+_Side = Literal["left", "right", "above", "below"]
+_SIDES: Mapping[str, _Side] = {
+    **{phrase: "left" for phrase in SPATIAL if "left" in phrase},
+    **{phrase: "right" for phrase in SPATIAL if "right" in phrase},
+    **dict.fromkeys(("above", "over", "on top of"), "above"),
+    **dict.fromkeys(("below", "under", "underneath", "beneath"), "below"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """«A red fox to the left of a castle» taken apart: which thing, on which side, of which other thing."""
+
+    first: str
+    side: _Side
+    second: str
+
+
+def parse_relation(text: str) -> Stated | None:
+    """The relation that a keyword states, or None for one that is no relation or that boxes cannot tell («near»)."""
+    for phrase in SPATIAL:  # longest first where one holds another
+        first, found, second = text.partition(f" {phrase} ")
+        if found and phrase in _SIDES and (things := (_thing(first), _thing(second))) and all(things):
+            return Stated(things[0], _SIDES[phrase], things[1])
+    return None
+
+
+def relation_scores(detector: Detector, pictures: Sequence[Picture], texts: Sequence[str]) -> dict[str, list[float]]:
+    """For each text that states a relation, how clearly it holds in each picture: see `displacement`."""
+    stated = {text: relation for text in texts if (relation := parse_relation(text))}
+    if not stated or not pictures:
+        return {}
+    names = list(dict.fromkeys(name for each in stated.values() for name in (each.first, each.second)))
+    found = detector.detect(pictures, [names] * len(pictures))
+    pairs = list(zip(pictures, found, strict=True))
+    return {text: [displacement(each, regions, picture) for picture, regions in pairs] for text, each in stated.items()}
+
+
+def displacement(stated: Stated, regions: Sequence[Region], picture: Picture) -> float:
+    """How far the first thing lies on the stated side of the second: a share of the picture's side, -1 to 1.
+
+    APART or more means that the relation holds. Negative when it lies on another side, -1 when one is not found; of
+    several things of a name the surest counts.
+    """
+    centres = [_centre(name, regions, picture) for name in (stated.first, stated.second)]
+    if centres[0] is None or centres[1] is None:
+        return _NOT_FOUND
+    (x, y), (other_x, other_y) = centres[0], centres[1]
+    rightwards, downwards = x - other_x, y - other_y
+    along = {"left": -rightwards, "right": rightwards, "above": -downwards, "below": downwards}[stated.side]
+    across = downwards if stated.side in ("left", "right") else rightwards
+    return along if abs(along) >= abs(across) else -abs(across)
+
+
+def _centre(name: str, regions: Sequence[Region], picture: Picture) -> tuple[float, float] | None:
+    named = [region for region in regions if region.label == name]
+    if not named:
+        return None
+    x0, y0, x1, y1 = max(named, key=lambda region: region.score).box
+    return (x0 + x1) / 2 / picture.width, (y0 + y1) / 2 / picture.height
+
+
+def _thing(phrase: str) -> str:
+    """«two red cats» as what a detector is asked for: «red cat»."""
+    return rules.singular(rules.without_article(phrase))
