@@ -21,8 +21,11 @@ from typing import Any
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from torch import nn
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer, OwlViTForObjectDetection
 
+from limner.backends.detector import load_detector
+from limner.backends.hardware import plan
+from limner.evaluate import eyes
 from limner.evaluate.world import TASKS
 from limner.train.autoencoder import to_tensor
 from limner.train.clip import encode_pictures, encode_texts, keyword_batch
@@ -187,6 +190,28 @@ def ship_clip(source: Path, palette: Palette) -> None:
     _write(folder / "preprocessor_config.json", PREPROCESSING)
 
 
+def ship_detector(source: Path, palette: Palette, count: int = 400) -> None:
+    """The detector's folder in half precision, with its threshold and what it reached on held-out scenes."""
+    folder = WEIGHTS / "detector"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    model = from_folder(OwlViTForObjectDetection, source, dtype=torch.float32).eval()
+    nn.Module.half(model)
+    to_folder(model, folder)
+    detector = load_detector(str(folder), plan=plan(precision="float32"))
+    known, new = (eyes.sights(palette, count, held_out=held_out) for held_out in (False, True))
+    detector.threshold = eyes.best_threshold(eyes.claims(detector, known), sum(len(sight.truth) for sight in known))
+    precision, recall = eyes.precision_recall(eyes.relation_verdicts(detector, new))
+    reached = {
+        "mAP@0.5": eyes.detection_score(detector, known),
+        "mAP@0.5, held out": eyes.detection_score(detector, new),
+        "relations, precision": precision,
+        "relations, recall": recall,
+    }
+    rounded = {name: round(value, 3) for name, value in reached.items()}
+    _write(folder / "limner.json", {"prompt": "{}", "threshold": round(detector.threshold, 3), "reached": rounded})
+
+
 def ship_judge(source: Path, palette: Palette) -> None:
     """The judge's folder without what only training needs, and with its ceilings."""
     folder = WEIGHTS / "judge"
@@ -220,6 +245,7 @@ def main() -> None:
     parser.add_argument("--unet", type=Path)
     parser.add_argument("--clip", type=Path)
     parser.add_argument("--judge", type=Path)
+    parser.add_argument("--detector", type=Path)
     args = parser.parse_args()
     palette = Palette()
     WEIGHTS.mkdir(exist_ok=True)
@@ -227,6 +253,8 @@ def main() -> None:
         ship_clip(args.clip, palette)
     if args.judge:
         ship_judge(args.judge, palette)
+    if args.detector:
+        ship_detector(args.detector, palette)
     if args.unet:
         ship_pipeline(args.unet)
     _write(WEIGHTS / "vocabulary.json", vocabulary(palette))
