@@ -14,6 +14,19 @@ one limner.train.autoencoder --out runs/vae --minutes 32 --rate 0.4
 one limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 16
 one limner.train.judge --out runs/judge --minutes 10
 two limner.train.text_to_image --autoencoder runs/vae/model --clip runs/clip/model --out runs/unet \
-    --minutes 91 --single-until 0.45
+    --minutes 91 --single-until 0.45 --single 0.32 --log-snr -0.4  # and a quarter of the tintable things tinted
 one limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 38
 python -m limner.train.ship --unet runs/unet/model --clip runs/clip/model --judge runs/judge
+
+# The second day, from the shipped weights on. The first line was stopped by hand at minute 33 of a budget of 95.
+W=limner/world/weights
+two limner.train.text_to_image --weights $W/stable-diffusion --autoencoder $W/stable-diffusion/vae --clip $W/clip \
+    --out runs/unet-2 --single-until -1 --rate 0.8 --decay 0.6 --log-snr -0.4 --minutes 95
+two limner.train.text_to_image --weights $W/stable-diffusion --autoencoder $W/stable-diffusion/vae --clip $W/clip \
+    --out runs/unet-2 --single-until -1 --rate 0.8 --decay 0.6 --minutes 84
+one limner.train.text_to_image --weights $W/stable-diffusion --autoencoder $W/stable-diffusion/vae --clip $W/clip \
+    --out runs/unet-2 --single-until -1 --single 0.6 --log-snr -0.6 --rate 0.5 --decay 0.2 --minutes 105
+two limner.train.clip --tokenizer $W/clip --weights $W/clip --out runs/clip-2 --rate 0.8 --minutes 20
+python -m limner.train.ship --unet runs/unet-2/model --clip runs/clip-2/model
+one limner.train.detector --out runs/detector --minutes 18
+python -m limner.train.ship --detector runs/detector/model
