@@ -1,0 +1,43 @@
+"""What ships inside the package: small enough, and able to carry out the README's first sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from limner.backends.hub import WEIGHTS
+from limner.config import load_settings
+from limner.draw import DrawOptions, DrawResult, draw, finish
+from limner.relations import APART
+from limner.toolbox import Toolbox
+
+SENTENCE = "a red fox to the left of a castle in the snow"
+RELATION = "red fox to the left of a castle"
+MOST_BYTES = 120 * 10**6
+
+
+@pytest.fixture(scope="module")
+def drawn() -> DrawResult:
+    return finish(draw(Toolbox(load_settings({})).models, DrawOptions(SENTENCE, seed=1, count=4, rounds=1)))
+
+
+def test_the_weights_stay_small() -> None:
+    assert sum(file.stat().st_size for file in WEIGHTS.rglob("*.safetensors")) < MOST_BYTES
+
+
+def test_the_detector_says_what_it_reached_on_held_out_scenes() -> None:
+    reached: dict[str, float] = json.loads((WEIGHTS / "detector" / "limner.json").read_text())["reached"]
+    assert reached["mAP@0.5"] >= 0.85
+    assert reached["mAP@0.5, held out"] >= reached["mAP@0.5"] - 0.05
+
+
+def test_the_first_sentence_is_drawn_with_the_fox_on_its_side(drawn: DrawResult) -> None:
+    assert set(drawn.threshold) == {"red fox", "castle", "snow", RELATION}
+    assert drawn.threshold[RELATION] == APART
+    assert drawn.best.card.scores[RELATION] >= APART
+    assert drawn.best.card.passed
+
+
+def test_a_relation_that_was_checked_needs_no_warning(drawn: DrawResult) -> None:
+    assert not any("look for yourself" in warning for warning in drawn.warnings)
