@@ -223,7 +223,7 @@ def begin(clip: Path, start: Path | None) -> tuple[OwlViTForObjectDetection, CLI
     # Hundreds of times steeper than all the rest, it alone would decide how far gradients are clipped. AdamW, which
     # trains it, does not mind the scale.
     for weight in model.class_head.logit_shift.parameters():
-        weight.register_hook(_gentler)
+        weight.register_hook(_gentler)  # pyright: ignore[reportUnknownMemberType]
     return model.train(), tokenizer
 
 

@@ -19,7 +19,7 @@ from limner.world.scene import Fact, Scene, is_true
 from limner.world.vocabulary import SHAPE_CONCEPTS
 
 SHAPES = Palette(concepts=tuple(SHAPE_CONCEPTS), styles=("shapes",))
-KINDS_OF_SHAPES: list[EditKind] = [kind for kind in KINDS if kind != "restyle"]
+KINDS_OF_SHAPES: list[EditKind] = [kind for kind in KINDS if kind not in ("restyle",)]
 COUNT = 2 * len(KINDS)
 
 
@@ -42,7 +42,7 @@ class Truth:
 
     def __init__(self, edited: Callable[[Picture, Picture], Picture]) -> None:
         rng = Random("dialogpaint/0")
-        kinds = [KINDS_OF_SHAPES[i % len(KINDS_OF_SHAPES)] for i in range(COUNT)]
+        kinds: list[EditKind] = [KINDS_OF_SHAPES[i % len(KINDS_OF_SHAPES)] for i in range(COUNT)]
         self.triples = [sample_edit(rng, kind, SHAPES, held_out=True) for kind in kinds]
         scenes = [scene for triple in self.triples for scene in (triple.before, triple.after)]
         self.scenes = [(scene, render(scene).pixels.astype(np.float32)) for scene in scenes]
