@@ -130,19 +130,22 @@ def variants(
 ) -> list[Variant]:
     """Return the wordings worth trying for these missing keywords, the raw description first.
 
-    `keywords` carry the weights reached so far; `broader` are the keywords after generalising, when that was
-    done. Wordings that come out equal are offered once.
+    The sentence stays a sentence as long as that can help: lists of keywords, which leave out how things belong
+    together, join in only with `broader`, the keywords after generalising. `keywords` carry the weights reached so
+    far. Wordings that come out equal are offered once.
     """
-    offered = [Variant("description", description), Variant("keywords", join_keywords(keywords))]
+    offered = [Variant("description", description)]
     if missing:
         stronger = raise_weights(keywords, missing)
         offered += [
             Variant("emphasis", emphasise(description, keywords)),
             Variant("more emphasis", emphasise(description, stronger)),
-            Variant("missing first", join_keywords(missing_first(keywords, missing))),
         ]
     if broader:
-        offered.append(Variant("generalised", join_keywords(broader)))
+        offered += [
+            Variant("missing first", join_keywords(missing_first(keywords, missing))),
+            Variant("generalised", join_keywords(broader)),
+        ]
     first: dict[str, Variant] = {}
     for variant in offered:
         first.setdefault(variant.prompt, variant)

@@ -106,14 +106,14 @@ def test_weights_stand_in_the_sentence_where_the_words_are() -> None:
 
 def test_the_raw_description_is_always_offered_first_and_no_prompt_twice() -> None:
     keywords = (_FOX, _CASTLE)
-    assert [v.name for v in variants("a fox by a castle", keywords, ())] == ["description", "keywords"]
-    assert variants("fox, castle", keywords, ()) == [Variant("description", "fox, castle")]
+    assert variants("a fox by a castle", keywords, ()) == [Variant("description", "a fox by a castle")]
+    unraised = variants("a fox by a castle", keywords, ["castle"])
+    assert [v.name for v in unraised] == ["description", "more emphasis"]
     offered = variants(
         "a fox by a castle", raise_weights(keywords, ["castle"]), ["castle"], (_FOX, Keyword("house", "castle"))
     )
     assert [v.prompt for v in offered] == [
         "a fox by a castle",
-        "fox, (castle:1.1)",
         "a fox by a (castle:1.1)",
         "a fox by a (castle:1.21)",
         "(castle:1.1), fox",
