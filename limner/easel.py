@@ -16,7 +16,7 @@ from limner import writer
 from limner.prompt import check_prompt, plain
 from limner.protocols import DrawRequest, Features, Models, TextToImage
 from limner.refine import SEEDS, Drawn, Plan
-from limner.relations import APART, parse_relation, relation_scores
+from limner.relations import APART, EXACT, count_scores, is_checked, relation_scores
 from limner.types import BadInput, Keyword, Picture, Recipe, Scorecard
 
 BATCH = 16
@@ -138,15 +138,19 @@ def score_table(
     """Scores (pictures, texts) and the least score of each text that counts as present.
 
     A score is the cosine of picture and text (Eq. 3) with the scorer's threshold, or `threshold` for all; where a
-    detector is at hand, a relation's is the displacement of its things (see `limner.relations`).
+    detector is at hand, sides and numbers are scored by where things are found (see `limner.relations`).
     """
     scorer = models.scorer
     scores = (features @ scorer.encode_texts(texts).T).astype(np.float64)
     least = scorer.thresholds(texts) if threshold is None else [threshold] * len(texts)
-    placed = relation_scores(models.detector, pictures, texts) if models.detector else {}
-    for column, text in enumerate(texts):
-        if text in placed:
-            scores[:, column], least[column] = placed[text], APART
+    if models.detector:
+        placed = relation_scores(models.detector, pictures, texts)
+        counted = count_scores(models.detector, pictures, texts)
+        for column, text in enumerate(texts):
+            if text in placed:
+                scores[:, column], least[column] = placed[text], APART
+            elif text in counted:
+                scores[:, column], least[column] = counted[text], EXACT
     return scores, least
 
 
@@ -177,7 +181,7 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
 
 def _doubts(models: Models, keywords: Sequence[str]) -> list[str]:
     """Name the keywords of which the scorer's «yes» is too often wrong to be taken for one, and none else checks."""
-    keywords = [word for word in keywords if not (models.detector and parse_relation(word))]
+    keywords = [word for word in keywords if not (models.detector and is_checked(word))]
     sure = zip(keywords, models.scorer.precisions(keywords), strict=True)
     return [
         f"look for yourself: «{word}» passes wrongly {1 - share:.0%} of the time"

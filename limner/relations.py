@@ -1,4 +1,4 @@
-"""Where things stand to each other, checked by finding them: one vector for a picture hardly knows left from right.
+"""Sides and numbers, checked by finding the things: one vector for a picture hardly knows left from right, or counts.
 
 docs/decisions/0007-relations.md has the figures.
 """
@@ -17,7 +17,15 @@ from limner.types import Picture, Region
 APART = 0.12
 """The least distance of two centres, as a share of the picture's side, that counts as being left of or above."""
 
+EXACT = 1.0
+"""The score of a right count; each one too many or too few takes 1 off."""
+
 _NOT_FOUND = -1.0
+# Places are not things with boxes: «under water», «over the sea».
+_PLACES = frozenset(
+    "water sea ocean sky snow city forest desert beach mountains meadow field ground clouds space".split()
+)
+_NUMBERS = {word: number for number, word in enumerate("two three four five six seven eight nine ten".split(), 2)}
 _Side = Literal["left", "right", "above", "below"]
 _SIDES: Mapping[str, _Side] = {
     **{phrase: "left" for phrase in SPATIAL if "left" in phrase},
@@ -41,8 +49,35 @@ def parse_relation(text: str) -> Stated | None:
     for phrase in SPATIAL:  # longest first where one holds another
         first, found, second = text.partition(f" {phrase} ")
         if found and phrase in _SIDES and (things := (_thing(first), _thing(second))) and all(things):
-            return Stated(things[0], _SIDES[phrase], things[1])
+            return None if _PLACES & set(things) else Stated(things[0], _SIDES[phrase], things[1])
     return None
+
+
+def parse_count(text: str) -> tuple[int, str] | None:
+    """«Three red apples» as (3, "red apple"); None for what states no number from 2 on, or a relation as well."""
+    number, _, things = text.partition(" ")
+    count = int(number) if number.isdecimal() and len(number) < 3 else _NUMBERS.get(number.lower(), 0)
+    if count < 2 or not things or any(f" {phrase} " in text for phrase in SPATIAL):
+        return None
+    return count, _thing(things)
+
+
+def is_checked(text: str) -> bool:
+    """Whether a keyword says something that boxes can tell."""
+    return bool(parse_relation(text) or parse_count(text))
+
+
+def count_scores(detector: Detector, pictures: Sequence[Picture], texts: Sequence[str]) -> dict[str, list[float]]:
+    """For each text that states a number, EXACT where just so many are found; 1 less for each one off, at least -1."""
+    stated = {text: count for text in texts if (count := parse_count(text))}
+    if not stated or not pictures:
+        return {}
+    names = list(dict.fromkeys(name for _, name in stated.values()))
+    found = detector.detect(pictures, [names] * len(pictures))
+    return {
+        text: [max(-1.0, EXACT - abs(sum(region.label == name for region in regions) - count)) for regions in found]
+        for text, (count, name) in stated.items()
+    }
 
 
 def relation_scores(detector: Detector, pictures: Sequence[Picture], texts: Sequence[str]) -> dict[str, list[float]]:

@@ -9,7 +9,16 @@ from limner.backends.language import RulesModel
 from limner.draw import DrawOptions, draw, finish
 from limner.easel import score_table
 from limner.protocols import Models
-from limner.relations import APART, Stated, displacement, parse_relation, relation_scores
+from limner.relations import (
+    APART,
+    EXACT,
+    Stated,
+    count_scores,
+    displacement,
+    parse_count,
+    parse_relation,
+    relation_scores,
+)
 from limner.types import Picture, Region
 from tests.painter import Painter, PixelScorer
 from tests.retoucher import ShapeDetector, show
@@ -30,6 +39,8 @@ ALONE = show(("red circle", (2, 20, 14, 32)))
         ("bird over a house", Stated("bird", "above", "house")),
         ("a mouse underneath a table", Stated("mouse", "below", "table")),
         ("fox near a castle", None),
+        ("butterfly under water", None),
+        ("bird over the sea", None),
         ("fox in front of a castle", None),
         ("red fox", None),
         ("left of a castle", None),
@@ -62,6 +73,30 @@ def test_the_wrong_side_is_as_far_below_nothing_as_the_right_one_is_above() -> N
 def test_of_several_things_the_surest_counts() -> None:
     regions = [Region("a", (80, 0, 90, 10), 0.4), Region("a", (0, 0, 10, 10), 0.9), Region("b", (50, 0, 60, 10))]
     assert displacement(Stated("a", "left", "b"), regions, Picture(np.zeros((100, 100, 3), np.uint8))) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("three apples", (3, "apple")),
+        ("two red cars", (2, "red car")),
+        ("4 cats", (4, "cat")),
+        ("one apple", None),
+        ("apples", None),
+        ("three", None),
+        ("two cats left of a dog", None),
+        ("1900 cars", None),
+    ],
+)
+def test_what_a_number_states(text: str, stated: tuple[int, str] | None) -> None:
+    assert parse_count(text) == stated
+
+
+def test_counts_are_counted() -> None:
+    three = show(*(("red circle", (x, 20.0, x + 10, 30.0)) for x in (2.0, 16.0, 30.0)))
+    texts = ("three red circles", "two red circles", "five circles", "nine circles")
+    scores = count_scores(ShapeDetector(), [three], texts)
+    assert [scores[text][0] for text in texts] == [EXACT, EXACT - 1, -1, -1]
 
 
 def test_without_a_detector_the_scorer_decides() -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 from limner.evaluate.detection import box_iou, mean_average_precision
 from limner.protocols import Detector
-from limner.relations import APART, relation_scores
+from limner.relations import APART, count_scores, relation_scores
 from limner.types import Picture, Region
 from limner.world.render import annotate
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import Relation, Scene, colour_of, relations
-from limner.world.vocabulary import COLOURS
+from limner.world.vocabulary import COLOURS, concept
 
 STAGES = ("single", "pair", "pair", "count", "crowd")
 ABSENT = 4
@@ -84,6 +85,18 @@ def relation_verdicts(detector: Detector, seen: Sequence[Sight]) -> list[tuple[f
             first, second = sight.scene.things[i].concept, sight.scene.things[j].concept
             texts = [f"{first} {said} a {second}" for said in (relation, _OPPOSITE[relation])]
             scores = relation_scores(detector, [sight.picture], texts)
+            rows += [(scores[text][0], text == texts[0]) for text in texts]
+    return rows
+
+
+def count_verdicts(detector: Detector, seen: Sequence[Sight]) -> list[tuple[float, bool]]:
+    """(score, truth) of the true number of every kind of thing of which there are several, and of one more."""
+    rows: list[tuple[float, bool]] = []
+    for sight in seen:
+        numbers = Counter(thing.concept for thing in sight.scene.things)
+        for name, number in ((name, number) for name, number in numbers.items() if number > 1):
+            texts = [f"{claimed} {concept(name).plural}" for claimed in (number, number + 1)]
+            scores = count_scores(detector, [sight.picture], texts)
             rows += [(scores[text][0], text == texts[0]) for text in texts]
     return rows
 

@@ -202,11 +202,14 @@ def ship_detector(source: Path, palette: Palette, count: int = 400) -> None:
     known, new = (eyes.sights(palette, count, held_out=held_out) for held_out in (False, True))
     detector.threshold = eyes.best_threshold(eyes.claims(detector, known), sum(len(sight.truth) for sight in known))
     precision, recall = eyes.precision_recall(eyes.relation_verdicts(detector, new))
+    right, found = eyes.precision_recall(eyes.count_verdicts(detector, new))
     reached = {
         "mAP@0.5": eyes.detection_score(detector, known),
         "mAP@0.5, held out": eyes.detection_score(detector, new),
         "relations, precision": precision,
         "relations, recall": recall,
+        "counts, precision": right,
+        "counts, recall": found,
     }
     rounded = {name: round(value, 3) for name, value in reached.items()}
     _write(folder / "limner.json", {"prompt": "{}", "threshold": round(detector.threshold, 3), "reached": rounded})
