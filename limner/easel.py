@@ -16,7 +16,7 @@ from limner import writer
 from limner.prompt import check_prompt, plain
 from limner.protocols import DrawRequest, Features, Models, TextToImage
 from limner.refine import SEEDS, Drawn, Plan
-from limner.relations import APART, EXACT, count_scores, is_checked, relation_scores
+from limner.relations import box_scores, is_checked, least_score
 from limner.types import BadInput, Keyword, Picture, Recipe, Scorecard
 
 BATCH = 16
@@ -143,14 +143,10 @@ def score_table(
     scorer = models.scorer
     scores = (features @ scorer.encode_texts(texts).T).astype(np.float64)
     least = scorer.thresholds(texts) if threshold is None else [threshold] * len(texts)
-    if models.detector:
-        placed = relation_scores(models.detector, pictures, texts)
-        counted = count_scores(models.detector, pictures, texts)
-        for column, text in enumerate(texts):
-            if text in placed:
-                scores[:, column], least[column] = placed[text], APART
-            elif text in counted:
-                scores[:, column], least[column] = counted[text], EXACT
+    checked = box_scores(models.detector, pictures, texts) if models.detector else {}
+    for column, text in enumerate(texts):
+        if text in checked:
+            scores[:, column], least[column] = checked[text], least_score(text)
     return scores, least
 
 

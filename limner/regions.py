@@ -154,6 +154,13 @@ def overlap(first: Box, second: Box) -> float:
     )
 
 
+def box_iou(first: Box, second: Box) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1), 0 to 1; 0 when both are empty."""
+    shared = overlap(first, second)
+    union = area(first) + area(second) - shared
+    return shared / union if union > 0 else 0.0
+
+
 def lies_in(inner: Box, outer: Box) -> bool:
     """Whether at least half of a box lies in another."""
     return overlap(inner, outer) >= _INSIDE * area(inner) > 0

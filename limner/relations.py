@@ -67,28 +67,32 @@ def is_checked(text: str) -> bool:
     return bool(parse_relation(text) or parse_count(text))
 
 
-def count_scores(detector: Detector, pictures: Sequence[Picture], texts: Sequence[str]) -> dict[str, list[float]]:
-    """For each text that states a number, EXACT where just so many are found; 1 less for each one off, at least -1."""
-    stated = {text: count for text in texts if (count := parse_count(text))}
-    if not stated or not pictures:
-        return {}
-    names = list(dict.fromkeys(name for _, name in stated.values()))
-    found = detector.detect(pictures, [names] * len(pictures))
-    return {
-        text: [max(-1.0, EXACT - abs(sum(region.label == name for region in regions) - count)) for regions in found]
-        for text, (count, name) in stated.items()
-    }
+def least_score(text: str) -> float:
+    """The least score at which what a checked text says holds: EXACT for a number, APART for a side."""
+    return EXACT if parse_count(text) else APART
 
 
-def relation_scores(detector: Detector, pictures: Sequence[Picture], texts: Sequence[str]) -> dict[str, list[float]]:
-    """For each text that states a relation, how clearly it holds in each picture: see `displacement`."""
-    stated = {text: relation for text in texts if (relation := parse_relation(text))}
-    if not stated or not pictures:
+def box_scores(detector: Detector, pictures: Sequence[Picture], texts: Sequence[str]) -> dict[str, list[float]]:
+    """For each text that boxes can tell, how clearly it holds in each picture; all are looked for at once.
+
+    A side's score is its `displacement`; a number's is EXACT where just so many are found, 1 less for each one off,
+    at least -1.
+    """
+    sides = {text: relation for text in texts if (relation := parse_relation(text))}
+    counts = {text: count for text in texts if (count := parse_count(text))}
+    names = [name for each in sides.values() for name in (each.first, each.second)] + [n for _, n in counts.values()]
+    if not names or not pictures:
         return {}
-    names = list(dict.fromkeys(name for each in stated.values() for name in (each.first, each.second)))
-    found = detector.detect(pictures, [names] * len(pictures))
+    found = detector.detect(pictures, [list(dict.fromkeys(names))] * len(pictures))
     pairs = list(zip(pictures, found, strict=True))
-    return {text: [displacement(each, regions, picture) for picture, regions in pairs] for text, each in stated.items()}
+    scores = {
+        text: [displacement(each, regions, picture) for picture, regions in pairs] for text, each in sides.items()
+    }
+    return scores | {text: [_exactness(*count, regions) for regions in found] for text, count in counts.items()}
+
+
+def _exactness(count: int, name: str, regions: Sequence[Region]) -> float:
+    return max(-1.0, EXACT - abs(sum(region.label == name for region in regions) - count))
 
 
 def displacement(stated: Stated, regions: Sequence[Region], picture: Picture) -> float:

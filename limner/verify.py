@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from limner.look import head_noun, named_things
-from limner.protocols import EditModels, Mask
-from limner.regions import area, lies_in, mask_box, overlap
-from limner.types import Box, Change, Picture
+from limner.protocols import EditModels, ImageTextScorer, Mask
+from limner.regions import box_iou, lies_in, mask_box
+from limner.types import Change, Picture
 
 # «By day» and «clear» are not seen as such: what must be seen is that nothing else is left.
 _ALTERNATIVES: Mapping[str, Sequence[str]] = {"day": ("sunset", "night"), "clear": ("rain", "snowfall", "fog")}
@@ -87,13 +87,8 @@ def kept_share(models: EditModels, before: Picture, after: Picture) -> float:
     earlier, later = models.eyes.detector.detect([before, after], [names, names])
     if not earlier:
         return 1.0
-    kept = [any(r.label == old.label and _same_place(r.box, old.box) for r in later) for old in earlier]
+    kept = [any(r.label == old.label and box_iou(r.box, old.box) >= _SAME_PLACE for r in later) for old in earlier]
     return sum(kept) / len(kept)
-
-
-def _same_place(first: Box, second: Box) -> bool:
-    shared = overlap(first, second)
-    return shared >= _SAME_PLACE * (area(first) + area(second) - shared)
 
 
 def directional_similarity(models: EditModels, before: Picture, after: Picture, change: Change) -> float | None:
@@ -101,13 +96,15 @@ def directional_similarity(models: EditModels, before: Picture, after: Picture, 
 
     None where one of the two does not change: after a removal, and for equal pictures.
     """
-    scorer = models.scorer
     now = wanted_thing(change)
     if not now:
         return None
     [then] = [change.target] if change.target else models.eyes.captioner.caption([before])
-    texts = scorer.encode_texts([then, now if change.target else f"{then}, {now}"])
-    pictures = scorer.encode_pictures([before, after])
-    moved, said = pictures[1] - pictures[0], texts[1] - texts[0]
+    return direction(models.scorer, (before, after), (then, now if change.target else f"{then}, {now}"))
+
+
+def direction(scorer: ImageTextScorer, pictures: tuple[Picture, Picture], texts: tuple[str, str]) -> float | None:
+    """Cosine of the step from one picture to the other with that from one text to the other; None without a step."""
+    moved, said = (rows[1] - rows[0] for rows in (scorer.encode_pictures(pictures), scorer.encode_texts(texts)))
     length = float(np.linalg.norm(moved) * np.linalg.norm(said))
     return float(moved @ said) / length if length > 1e-6 else None

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from limner.backends.language import RulesModel
 from limner.instruction import MAX_INSTRUCTION_CHARS, parse_instruction, understand
-from limner.types import BadInput, Change, LanguageModelFailed
+from limner.types import BadInput, Change
 from limner.world.edits import sample_edit
 from limner.world.sample import Palette
 from limner.world.vocabulary import CONCEPTS, STYLE_PHRASES
 from limner.writer import ATTEMPTS
+from tests.scripted import Scripted
 
 EVERY_STYLE = Palette(styles=tuple(STYLE_PHRASES), tint=0.6)
 # Nouns that say something else to anybody: «remove the fog», «make the traffic light yellow», «add a sun behind cloud».
@@ -201,22 +202,6 @@ def test_no_instruction_takes_long(part: str) -> None:
         with contextlib.suppress(BadInput):
             parse_instruction(text[:MAX_INSTRUCTION_CHARS])
     assert time.perf_counter() - start < 4
-
-
-class Scripted:
-    """A language model that answers from a list, over and over its last line, and remembers what it was asked."""
-
-    name = "scripted"
-
-    def __init__(self, *replies: str) -> None:
-        self.replies = list(replies)
-        self.asked: list[dict[str, object]] = []
-
-    def reply(self, system: str, user: str, *, schema: dict[str, object], max_tokens: int = 512) -> str:
-        self.asked.append(json.loads(user))
-        if not self.replies:
-            raise LanguageModelFailed("unplugged")
-        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
 def answer(kind: str, target: str = "", value: str = "", place: str = "") -> str:

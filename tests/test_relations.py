@@ -13,11 +13,10 @@ from limner.relations import (
     APART,
     EXACT,
     Stated,
-    count_scores,
+    box_scores,
     displacement,
     parse_count,
     parse_relation,
-    relation_scores,
 )
 from limner.types import Picture, Region
 from tests.painter import Painter, PixelScorer
@@ -52,7 +51,7 @@ def test_what_a_keyword_states(text: str, stated: Stated | None) -> None:
 
 def test_scores_say_how_clearly_a_relation_holds() -> None:
     texts = (LEFT, "blue square right of a red circle", "red circle above a blue square", "red circle")
-    scores = relation_scores(ShapeDetector(), (SIDE_BY_SIDE, STACKED, ALONE), texts)
+    scores = box_scores(ShapeDetector(), (SIDE_BY_SIDE, STACKED, ALONE), texts)
     assert list(scores) == list(texts[:3])
     assert scores[LEFT] == scores[texts[1]]
     assert scores[LEFT][0] == pytest.approx(28 / 48, abs=0.05)
@@ -95,7 +94,7 @@ def test_what_a_number_states(text: str, stated: tuple[int, str] | None) -> None
 def test_counts_are_counted() -> None:
     three = show(*(("red circle", (x, 20.0, x + 10, 30.0)) for x in (2.0, 16.0, 30.0)))
     texts = ("three red circles", "two red circles", "five circles", "nine circles")
-    scores = count_scores(ShapeDetector(), [three], texts)
+    scores = box_scores(ShapeDetector(), [three], texts)
     assert [scores[text][0] for text in texts] == [EXACT, EXACT - 1, -1, -1]
 
 
@@ -115,4 +114,4 @@ def test_drawing_goes_on_until_the_side_is_right() -> None:
     passed = [result for result in results if result.best.card.passed]
     assert len(passed) >= 4
     for result in passed:
-        assert relation_scores(ShapeDetector(), [result.best.picture], [LEFT])[LEFT][0] >= APART
+        assert box_scores(ShapeDetector(), [result.best.picture], [LEFT])[LEFT][0] >= APART

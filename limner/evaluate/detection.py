@@ -13,20 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from limner.protocols import Mask
-from limner.types import Box, Region
-
-
-def box_iou(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1), 0 to 1; 0 when both are empty."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    common = max(0.0, width) * max(0.0, height)
-    union = _area(first) + _area(second) - common
-    return common / union if union > 0 else 0.0
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+from limner.regions import box_iou
+from limner.types import Region
 
 
 def mask_iou(first: Mask, second: Mask) -> float:

@@ -24,6 +24,7 @@ from limner.image.paste import dilate, drift_outside
 from limner.instruction import parse_instruction
 from limner.protocols import EditModels, EditRequest, ImageTextScorer, Mask
 from limner.types import BadInput, Event, Picture
+from limner.verify import direction
 from limner.world.caption import describe, facts
 from limner.world.edits import KINDS, EditTriple, changed_mask, sample_edit
 from limner.world.render import render
@@ -170,11 +171,9 @@ def _score(scorer: ImageTextScorer, case: _Case, method: str, success: float) ->
     before = case.before.pixels[rest].astype(np.float64)
     squared = float(((before - after.pixels[rest]) ** 2).mean()) if rest.any() else 0.0
     same = float((case.before.pixels == after.pixels).all(axis=2)[rest].mean()) if rest.any() else 1.0
-    moved = np.diff(scorer.encode_pictures([case.before, after]), axis=0)[0]
-    said = np.diff(scorer.encode_texts([describe(case.triple.before), describe(case.triple.after)]), axis=0)[0]
-    length = float(np.linalg.norm(moved) * np.linalg.norm(said))
+    told = describe(case.triple.before), describe(case.triple.after)
     decibels = 99.0 if squared == 0 else 10 * float(np.log10(255**2 / squared))
-    return Score(success, decibels, same, float(moved @ said) / length if length > 1e-6 else 0.0)
+    return Score(success, decibels, same, direction(scorer, (case.before, after), told) or 0.0)
 
 
 def true_region(triple: EditTriple) -> Mask:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from limner.evaluate.detection import box_iou, mean_average_precision
+from limner.evaluate.detection import mean_average_precision
 from limner.protocols import Detector
-from limner.relations import APART, count_scores, relation_scores
+from limner.regions import box_iou
+from limner.relations import APART, box_scores
 from limner.types import Picture, Region
 from limner.world.render import annotate
 from limner.world.sample import Palette, sample_scene
@@ -84,7 +85,7 @@ def relation_verdicts(detector: Detector, seen: Sequence[Sight]) -> list[tuple[f
                 continue
             first, second = sight.scene.things[i].concept, sight.scene.things[j].concept
             texts = [f"{first} {said} a {second}" for said in (relation, _OPPOSITE[relation])]
-            scores = relation_scores(detector, [sight.picture], texts)
+            scores = box_scores(detector, [sight.picture], texts)
             rows += [(scores[text][0], text == texts[0]) for text in texts]
     return rows
 
@@ -96,7 +97,7 @@ def count_verdicts(detector: Detector, seen: Sequence[Sight]) -> list[tuple[floa
         numbers = Counter(thing.concept for thing in sight.scene.things)
         for name, number in ((name, number) for name, number in numbers.items() if number > 1):
             texts = [f"{claimed} {concept(name).plural}" for claimed in (number, number + 1)]
-            scores = count_scores(detector, [sight.picture], texts)
+            scores = box_scores(detector, [sight.picture], texts)
             rows += [(scores[text][0], text == texts[0]) for text in texts]
     return rows
 

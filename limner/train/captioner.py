@@ -8,7 +8,6 @@ It learns one caption a scene, the plain one in reading order, so that an answer
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 
 from limner.train.autoencoder import to_tensor
 from limner.train.judge import disturb
-from limner.train.libraries import from_folder, seed_torch, to_folder
+from limner.train.libraries import from_folder, seed_torch, to_folder, write_preprocessing
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.train.ship import WEIGHTS
@@ -131,26 +130,11 @@ def losses(model: BlipForConditionalGeneration, batch: Batch) -> dict[str, Tenso
     return {"loss": entropy, "right": told, "whole": right.all(1).float().mean()}
 
 
-PREPROCESSING = {
-    "image_processor_type": "BlipImageProcessor",
-    "do_convert_rgb": True,
-    "do_resize": True,
-    "size": {"height": 128, "width": 128},
-    "resample": 3,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.5] * 3,
-    "image_std": [0.5] * 3,
-}
-"""preprocessor_config.json: the whole picture to 128 x 128, values to [-1, 1]."""
-
-
 def keep(model: BlipForConditionalGeneration, tokenizer: BertTokenizer, folder: Path) -> None:
     """Save all that `from_pretrained` reads."""
     to_folder(model, folder)
     to_folder(tokenizer, folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSING, indent=1))
+    write_preprocessing(folder, "BlipImageProcessor")
 
 
 def begin(clip: Path, start: Path | None, tokenizer: BertTokenizer) -> BlipForConditionalGeneration:

@@ -23,7 +23,7 @@ from transformers import CLIPModel, CLIPTokenizer, OwlViTForObjectDetection
 
 from limner.train.autoencoder import to_tensor
 from limner.train.judge import disturb
-from limner.train.libraries import from_folder, seed_torch, to_folder
+from limner.train.libraries import from_folder, seed_torch, to_folder, write_preprocessing
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.train.ship import WEIGHTS
@@ -186,26 +186,11 @@ def losses(model: OwlViTForObjectDetection, features: Tensor, batch: Batch) -> d
     return {"loss": total, "named": named, "place": place, "iou": (iou * share).sum(), "found": found}
 
 
-PREPROCESSING = {
-    "image_processor_type": "OwlViTImageProcessor",
-    "do_resize": True,
-    "size": {"height": 128, "width": 128},
-    "resample": 3,
-    "do_center_crop": False,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.5] * 3,
-    "image_std": [0.5] * 3,
-}
-"""preprocessor_config.json: the whole picture to 128 x 128, values to [-1, 1]."""
-
-
 def keep(model: OwlViTForObjectDetection, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Save all that `from_pretrained` reads."""
     to_folder(model, folder)
     to_folder(tokenizer, folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSING, indent=1))
+    write_preprocessing(folder, "OwlViTImageProcessor")
     (folder / "limner.json").write_text(json.dumps({"prompt": "{}"}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,3 +28,21 @@ def from_folder(kind: type[_Part], folder: Path, **options: Any) -> _Part:
 def to_folder(part: Any, folder: Path) -> None:
     """Save a model, tokenizer or pipeline, as `from_folder` reads it."""
     part.save_pretrained(folder)
+
+
+def write_preprocessing(folder: Path, processor: str, size: int = 128) -> None:
+    """preprocessor_config.json for an image processor class: the whole picture to size x size, values to [-1, 1]."""
+    settings: dict[str, Any] = {
+        "image_processor_type": processor,
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": 3,
+        "do_center_crop": False,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings, indent=1))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limner.evaluate.detection import average_precision, box_iou, mask_iou, mean_average_precision
+from limner.evaluate.detection import average_precision, mask_iou, mean_average_precision
+from limner.regions import box_iou
 from limner.types import Box, Region
 
 HERE, THERE, NOWHERE = (0.0, 0.0, 10.0, 10.0), (50.0, 50.0, 70.0, 60.0), (90.0, 90.0, 99.0, 99.0)
