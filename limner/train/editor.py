@@ -3,7 +3,8 @@
 The edited picture's latents are noised and denoised; the latents of the picture before stand beside them, clean and
 unscaled, as the pipeline gives them. Text, picture and both are left out for 5 % of the samples each, so that the two
 guidance scales of Eq. 3 mean something. The world's triples are exact, and what they change is often a small part of
-the picture: that part counts more.
+the picture: that part counts more. Factors of low rank are trained (adapters.py), so that the editor ships as a small
+difference to the text-to-image model.
 
     torchrun --nproc_per_node 2 -m limner.train.editor --base limner/world/weights/stable-diffusion --out runs/editor \
         --minutes 60
@@ -12,6 +13,7 @@ the picture: that part counts more.
 from __future__ import annotations
 
 import argparse
+import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,13 +25,15 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
+from limner.train.adapters import add_low_rank, low_rank_difference
 from limner.train.autoencoder import posterior, to_tensor
 from limner.train.libraries import seed_torch
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.text_to_image import Parts, begin, log_snr_table, sample_timesteps
+from limner.train.text_to_image import LOG_SNR_MEAN, Parts, begin, log_snr_table, sample_timesteps
 from limner.types import EditKind
 from limner.world.edits import EditTriple, changed_mask, sample_edit
 from limner.world.render import render
@@ -44,6 +48,8 @@ CHANGED_WEIGHT = 4.0
 """How much more a latent cell counts whose pixels the edit changes."""
 
 PALETTE = Palette(tint=0.4, other_time=0.15)
+UNET_RANK, TEXT_RANK = 28, 12
+"""What fits into the space left: 7.5 MB in half precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +133,28 @@ def edit_loss(
     return (error * weight / weight.mean((1, 2, 3), keepdim=True)).mean((1, 2, 3))
 
 
-def keep(parts: Parts, folder: Path) -> None:
-    """Save U-Net and text tower; shipping makes the small difference to the base of them."""
-    for name, module in {"unet": parts.unet, "text_encoder": parts.text}.items():
-        kept: Any = module
-        kept.save_pretrained(folder / name, safe_serialization=True)
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """What is trained, and the untouched base that it becomes a difference to."""
+
+    parts: Parts
+    base: Parts
+
+    def keep(self, folder: Path) -> None:
+        """Save the difference as `limner.backends.difference` reads it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        pairs = {"unet": (self.parts.unet, self.base.unet), "text_encoder": (self.parts.text, self.base.text)}
+        for name, (tuned, untouched) in pairs.items():
+            save_file(low_rank_difference(tuned, untouched), folder / f"{name}_difference.safetensors")
+        (folder / "limner.json").write_text(json.dumps({"base": "embedded:stable-diffusion"}))
+
+
+def start(base: Path) -> Editor:
+    """The editor to train, from the folder of a text-to-image pipeline; U-Net and text tower in factors."""
+    parts, untouched = (begin(base / "vae", base / "tokenizer", base, freeze_text=False) for _ in range(2))
+    add_low_rank(widen(parts.unet), UNET_RANK, whole=("conv_in",))
+    add_low_rank(parts.text, TEXT_RANK)
+    return Editor(parts, untouched)
 
 
 def main() -> None:
@@ -140,13 +163,15 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="the text-to-image pipeline's folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--batch", type=int, default=BATCH, help="samples a step and process")
+    parser.add_argument("--log-snr", type=float, default=LOG_SNR_MEAN, help="mean log SNR of the timesteps")
     parser.add_argument("--rate", type=float, default=0.8, help="share of the usual learning rates")
     parser.add_argument("--decay", type=float, default=0.5, help="last share of the budget, while the rate falls")
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
-    parts = begin(args.base / "vae", args.base / "tokenizer", args.base, freeze_text=False)
-    widen(parts.unet)
+    editor = start(args.base)
+    parts = editor.parts
     vae_config: Any = parts.vae.config
     pool, table = Pool(parts.vae, float(vae_config.scaling_factor)), log_snr_table(parts.scheduler)
     signal = parts.scheduler.alphas_cumprod.float()
@@ -154,13 +179,13 @@ def main() -> None:
     optimizer = MixedOptimizer(parts.named_parameters(), rates)
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
-        samples = pool.take(rng, BATCH)
+        samples = pool.take(rng, args.batch)
         texts, sources = drop(rng, samples)
-        words, steps = parts.words(texts), sample_timesteps(BATCH, table)
+        words, steps = parts.words(texts), sample_timesteps(len(samples), table, args.log_snr)
         return {"loss": edit_loss(parts.unet, samples, sources, words, steps, signal).mean()}
 
     budget = Budget(minutes=args.minutes, decay=args.decay)
-    fit(optimizer, loss, budget, args.out, on_checkpoint=lambda: keep(parts, args.out / "model"))
+    fit(optimizer, loss, budget, args.out, on_checkpoint=lambda: editor.keep(args.out / "model"))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ what a thing looks like is decided at about -0.5."""
 FIRST = {"single": 1.0}
 LAST = {"single": 0.3, "pair": 0.44, "count": 0.08, "crowd": 0.18}
 PALETTE_FIRST = Palette(tint=0.1, other_time=0.12, weather=0.05)
-PALETTE_LAST = Palette(tint=0.5, other_time=0.15)
+PALETTE_LAST = Palette(tint=0.5, other_time=0.15, weather=0.2)
 
 
 def new_unet(width: int = 128, text_width: int = 256) -> UNet2DConditionModel:
@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--batch", type=int, default=BATCH, help="samples a step and process")
     parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates")
     parser.add_argument("--decay", type=float, default=1 / 3, help="last share of the budget, while the rate falls")
     parser.add_argument("--single-until", type=float, default=0.3, help="share of the budget for single objects alone")
@@ -208,10 +209,10 @@ def main() -> None:
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         palette = PALETTE_FIRST if spent < args.single_until else PALETTE_LAST
-        pairs = pool.take(rng, BATCH, stage_shares(spent, args.single_until, args.single), palette)
+        pairs = pool.take(rng, args.batch, stage_shares(spent, args.single_until, args.single), palette)
         words = parts.words([caption(scene, rng) if rng.random() >= NO_CAPTION else "" for scene, _ in pairs])
         latents = torch.stack([latent for _, latent in pairs])
-        each = v_loss(parts.unet, latents, sample_timesteps(BATCH, table, args.log_snr), words, signal)
+        each = v_loss(parts.unet, latents, sample_timesteps(len(pairs), table, args.log_snr), words, signal)
         return {"loss": each.mean()}
 
     def keep() -> None:
