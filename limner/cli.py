@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -243,12 +243,17 @@ def eval_world(
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; the spread over them is shown.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words.")] = None,
+    only: Annotated[Literal["drawing", "eyes", "all"], typer.Option(help="Which models to measure.")] = "all",
     model: Model = None,
     json: Json = False,
 ) -> None:
-    """Measure how well a model obeys: objects, counts, colours, places, backgrounds, styles."""
+    """Measure how well a model obeys: objects, counts, colours, places, backgrounds, styles.
+
+    Then how well the models that look see: boxes, sides, numbers, masks and nouns. Editing has `limner eval
+    dialogpaint`.
+    """
     studio = _studio(model=model, steps=steps, guidance=guidance)
-    _print(terminal.follow(studio.eval_world(count, seeds)), json, terminal.rows)
+    _print(terminal.follow(studio.eval_world(count, seeds, only)), json, terminal.measured)
 
 
 @eval_app.command("gptdrawer")

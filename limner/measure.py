@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Sequence
+from dataclasses import asdict
 from random import Random
 from typing import Any
 
 from limner.backends.hub import WEIGHTS
 from limner.draw import DrawOptions
-from limner.evaluate import dialogpaint, gptdrawer, world
-from limner.protocols import EditModels, Models, TextToImage
+from limner.evaluate import dialogpaint, gptdrawer, sections, world
+from limner.protocols import Captioner, Detector, EditModels, Models, Segmenter, TextToImage
 from limner.types import Event, ModelUnavailable
 from limner.world import art, caption, sample
 from limner.world.judge import Judge
@@ -34,6 +35,33 @@ def measure_world(painter: TextToImage, count: int, seeds: Sequence[int]) -> Gen
         else:
             rows.append(step)
     return world.to_json(rows, painter.name)
+
+
+def measure_eyes(
+    detector: Detector | None,
+    segmenter: Segmenter | None,
+    captioner: Captioner | None,
+    count: int,
+    seeds: Sequence[int],
+) -> Generator[Event, None, list[dict[str, Any]]]:
+    """The figures of the models that look, on `count` rendered scenes a seed and side; returns the rows.
+
+    A model that is not there, and all of them where the world's art is not here, is left out with a warning.
+    """
+    palette, rows = _palette(), list[dict[str, Any]]()
+    if not all(map(art.have_art, palette.styles)):
+        yield Event("warning", "the models that look are left out: `limner world fetch` brings the art to test them on")
+        return rows
+    for role, model in {"detector": detector, "segmenter": segmenter, "captioner": captioner}.items():
+        if model is None:
+            yield Event("warning", f"the {role} is not on this machine and is left out")
+    found = sections.sections_of(detector, segmenter, captioner, _judge())
+    for step in sections.evaluate_eyes(found, palette, count=count, seeds=seeds):
+        if isinstance(step, Event):
+            yield step
+        else:
+            rows.append(asdict(step))
+    return rows
 
 
 def measure_gptdrawer(

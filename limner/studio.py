@@ -9,7 +9,7 @@ import platform
 from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from limner.backends import hardware
 from limner.config import Settings, load_profile, profile_names
@@ -191,12 +191,23 @@ class Studio:
             "hub_offline": constants.HF_HUB_OFFLINE,
         }
 
-    def eval_world(self, count: int, seeds: int) -> Generator[Event, None, dict[str, Any]]:
-        """How well the model obeys, by the world's judge, `count` pictures a task with each of `seeds` seeds."""
-        from limner.measure import measure_world
+    def eval_world(
+        self, count: int, seeds: int, only: Literal["drawing", "eyes", "all"] = "all"
+    ) -> Generator[Event, None, dict[str, Any]]:
+        """How well the model obeys, by the world's judge, `count` pictures a task with each of `seeds` seeds.
 
-        changes = self.settings.model_dump(include={"steps", "guidance"}, exclude_none=True)
-        return (yield from measure_world(self.tools.painter_of(self.tools.profile, **changes), count, range(seeds)))
+        Then how well the profile's eyes see as many rendered scenes. Returns {"model", "rows", "eyes"}.
+        """
+        from limner.measure import measure_eyes, measure_world
+
+        told: dict[str, Any] = {"model": self.tools.profile.name, "rows": [], "eyes": []}
+        if only != "eyes":
+            changes = self.settings.model_dump(include={"steps", "guidance"}, exclude_none=True)
+            painter = self.tools.painter_of(self.tools.profile, **changes)
+            told |= yield from measure_world(painter, count, range(seeds))
+        if only != "drawing":
+            told["eyes"] = yield from measure_eyes(*self.tools.eyes_here, count, range(seeds))
+        return told
 
     def eval_gptdrawer(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], str]]:
         """What the refinement is worth on `count` scenes: JSON values, and the tables as text."""

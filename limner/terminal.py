@@ -76,11 +76,11 @@ def emit(value: Mapping[str, Any]) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A plain table on stdout; numbers are set right, and nothing in a cell is read as markup."""
+    """A plain table on stdout; numbers are set right, None is a dash, and nothing in a cell is read as markup."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    cells = [list(row) for row in rows]
+    cells = [["–" if cell is None else cell for cell in row] for row in rows]
     for place, name in enumerate(columns):
-        numeric = all(isinstance(row[place], int | float) for row in cells)
+        numeric = all(isinstance(row[place], int | float) or row[place] == "–" for row in cells)
         grid.add_column(name, justify="right" if numeric and cells else "left")
     for row in cells:
         grid.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else _shown(cell)) for cell in row))
@@ -157,3 +157,11 @@ def profiles(report: Mapping[str, Any]) -> None:
 def rows(report: Mapping[str, Any]) -> None:
     """A report's rows, all alike, as one table under their names."""
     table(list(report["rows"][0]), [list(row.values()) for row in report["rows"]])
+
+
+def measured(report: Mapping[str, Any]) -> None:
+    """What `limner eval world` found: a table of the drawing tasks, then one of the models that look."""
+    for number, part in enumerate([part for part in (report["rows"], report["eyes"]) if part]):
+        if number:
+            say()
+        rows({"rows": part})

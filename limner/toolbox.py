@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 from limner import __version__
 from limner.backends import hardware
 from limner.config import Profile, Settings, load_profile
-from limner.protocols import Detector, EditModels, Eyes, Hands, ImageTextScorer, LanguageModel, Models
+from limner.protocols import (
+    Captioner,
+    Detector,
+    EditModels,
+    Eyes,
+    Hands,
+    ImageTextScorer,
+    LanguageModel,
+    Models,
+    Segmenter,
+)
 
 if TYPE_CHECKING:
     from limner.backends.diffusion import DiffusionModel
@@ -107,13 +117,33 @@ class Toolbox:
         return detector
 
     @cached_property
-    def eyes(self) -> Eyes:
-        """All that looking needs."""
-        from limner.backends.captioner import load_captioner
+    def segmenter(self) -> Segmenter:
+        """The model that cuts out what stands in a box."""
         from limner.backends.segmenter import load_segmenter
 
-        segmenter = load_segmenter(self.profile.segmenter.source, plan=self.plan)
-        return Eyes(self.detector, segmenter, load_captioner(self.profile.captioner.source, plan=self.plan))
+        return load_segmenter(self.profile.segmenter.source, plan=self.plan)
+
+    @cached_property
+    def captioner(self) -> Captioner:
+        """The model that says what a picture shows."""
+        from limner.backends.captioner import load_captioner
+
+        return load_captioner(self.profile.captioner.source, plan=self.plan)
+
+    @cached_property
+    def eyes(self) -> Eyes:
+        """All that looking needs."""
+        return Eyes(self.detector, self.segmenter, self.captioner)
+
+    @property
+    def eyes_here(self) -> tuple[Detector | None, Segmenter | None, Captioner | None]:
+        """Detector, segmenter and captioner, None for each that would have to be fetched."""
+        profile = self.profile
+        return (
+            self.detector if is_here(profile.detector.source) else None,
+            self.segmenter if is_here(profile.segmenter.source) else None,
+            self.captioner if is_here(profile.captioner.source) else None,
+        )
 
     @cached_property
     def hands(self) -> Hands:

@@ -130,7 +130,8 @@ class DiffusionModel:
         for batch in self._batches(tasks):
             steps = sum(task.request.steps for task in batch)
             on_step_end = partial(report, on_step, done, steps, total) if on_step else None
-            pixels = to_bytes(self._render(batch, on_step_end))
+            filled = [*batch, *batch[-1:] * (self._unit(batch[0]) - len(batch))]
+            pixels = to_bytes(self._render(filled, on_step_end)[: len(batch)])
             pictures |= {task.place: Picture(each) for task, each in zip(batch, pixels, strict=True)}
             done += steps
         return [pictures[place] for place in range(len(requests))]
@@ -148,19 +149,31 @@ class DiffusionModel:
         """Tasks of equal settings together, in sizes whose result is that of each task alone."""
         for _, group in groupby(sorted(tasks, key=lambda task: task.settings), key=lambda task: task.settings):
             waiting = list(group)
+            unit = self._unit(waiting[0])
             while waiting:
-                size = next(n for n in _halvings(min(len(waiting), self.max_batch)) if self._is_stable(n, waiting[0]))
+                fitting = _halvings(max(unit, min(len(waiting), self.max_batch)))
+                size = next(n for n in fitting if n == unit or self._alike(n, unit, waiting[0]))
                 yield waiting[:size]
                 waiting = waiting[size:]
 
-    def _is_stable(self, size: int, task: _Task) -> bool:
-        """Whether every row of a batch of `size` gets the bits that the task gets alone, by trying one step."""
-        key = (size, *task.shape)
-        if size > 1 and key not in self._stable:
+    def _unit(self, task: _Task) -> int:
+        """How many rows a picture's batch has at least; what is missing is filled up with the picture itself.
+
+        Some processors' half-precision kernels give a lone picture other bits than one in company, and all company
+        the same: there a pair is the least, for else every picture would have to be drawn alone, at half the speed.
+        """
+        sizes = list(_halvings(self.max_batch))
+        joins = (unit for unit in (1, 2) if any(self._alike(n, unit, task) for n in sizes if n > unit))
+        return next(joins, 1)
+
+    def _alike(self, size: int, unit: int, task: _Task) -> bool:
+        """Whether every row of a batch of `size` gets the bits that it gets in one of `unit`, by trying one step."""
+        key = (size, unit, *task.shape)
+        if key not in self._stable:
             probe = replace(task, request=replace(task.request, steps=1))
-            alone, together = self._render([probe], None), self._render([probe] * size, None)
-            self._stable[key] = torch.equal(alone.expand_as(together), together)
-        return size == 1 or self._stable[key]
+            few, many = self._render([probe] * unit, None), self._render([probe] * size, None)
+            self._stable[key] = torch.equal(few[:1].expand_as(many), many)
+        return self._stable[key]
 
     def _render(self, batch: Sequence[_Task], on_step_end: Callable[..., dict[str, Any]] | None) -> Tensor:
         """Denoise and decode tasks of equal settings: float32 pixels (n, 3, height, width)."""

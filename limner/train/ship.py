@@ -1,6 +1,10 @@
 """Put trained models into the package: half precision, vocabulary, thresholds, the judge's ceilings.
 
     python -m limner.train.ship --unet runs/unet/model --clip runs/clip/model --judge runs/judge
+    python -m limner.train.ship --segmenter runs/segmenter/model --captioner runs/captioner/model
+
+Only what is named ships; the eyes and the editor are in ship_eyes.py. An editor is a difference to the text-to-image
+model, so that a new one of those needs a new editor.
 
 Thresholds are calibrated on rendered scenes of held-out combinations: for each kind of keyword the least cosine
 at which a pass means «present» with the stated precision, near misses (another colour, the other side) included.
@@ -21,16 +25,15 @@ from typing import Any
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from torch import nn
-from transformers import CLIPModel, CLIPTokenizer, OwlViTForObjectDetection
+from transformers import CLIPModel, CLIPTokenizer
 
-from limner.backends.detector import load_detector
-from limner.backends.hardware import plan
-from limner.evaluate import eyes
+from limner.backends.hub import WEIGHTS
 from limner.evaluate.world import TASKS
 from limner.train.autoencoder import to_tensor
 from limner.train.clip import encode_pictures, encode_texts, keyword_batch
 from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
+from limner.train.ship_eyes import ship_captioner, ship_detector, ship_editor, ship_segmenter
 from limner.world.caption import NUMBERS, caption
 from limner.world.judge import Judge
 from limner.world.render import render
@@ -38,7 +41,6 @@ from limner.world.sample import STAGES, Palette, sample_scene
 from limner.world.scene import Scene
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASES, TIMES, WEATHERS
 
-WEIGHTS = Path(__file__).parents[1] / "world" / "weights"
 PRECISION = 0.95
 ANY_PICTURE = 0.02
 """The share of other pictures' keywords asked of a picture, beside its own and their near misses: easy false ones."""
@@ -190,31 +192,6 @@ def ship_clip(source: Path, palette: Palette) -> None:
     _write(folder / "preprocessor_config.json", PREPROCESSING)
 
 
-def ship_detector(source: Path, palette: Palette, count: int = 400) -> None:
-    """The detector's folder in half precision, with its threshold and what it reached on held-out scenes."""
-    folder = WEIGHTS / "detector"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(source, folder)
-    model = from_folder(OwlViTForObjectDetection, source, dtype=torch.float32).eval()
-    nn.Module.half(model)
-    to_folder(model, folder)
-    detector = load_detector(str(folder), plan=plan(precision="float32"))
-    known, new = (eyes.sights(palette, count, held_out=held_out) for held_out in (False, True))
-    detector.threshold = eyes.best_threshold(eyes.claims(detector, known), sum(len(sight.truth) for sight in known))
-    precision, recall = eyes.precision_recall(eyes.relation_verdicts(detector, new))
-    right, found = eyes.precision_recall(eyes.count_verdicts(detector, new))
-    reached = {
-        "mAP@0.5": eyes.detection_score(detector, known),
-        "mAP@0.5, held out": eyes.detection_score(detector, new),
-        "relations, precision": precision,
-        "relations, recall": recall,
-        "counts, precision": right,
-        "counts, recall": found,
-    }
-    rounded = {name: round(value, 3) for name, value in reached.items()}
-    _write(folder / "limner.json", {"prompt": "{}", "threshold": round(detector.threshold, 3), "reached": rounded})
-
-
 def ship_judge(source: Path, palette: Palette) -> None:
     """The judge's folder without what only training needs, and with its ceilings."""
     folder = WEIGHTS / "judge"
@@ -245,21 +222,20 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 def main() -> None:
     """Ship from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--unet", type=Path)
-    parser.add_argument("--clip", type=Path)
-    parser.add_argument("--judge", type=Path)
-    parser.add_argument("--detector", type=Path)
+    for name in ("unet", "clip", "judge", "detector", "segmenter", "captioner", "editor"):
+        parser.add_argument(f"--{name}", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     palette = Palette()
     WEIGHTS.mkdir(exist_ok=True)
-    if args.clip:
-        ship_clip(args.clip, palette)
-    if args.judge:
-        ship_judge(args.judge, palette)
-    if args.detector:
-        ship_detector(args.detector, palette)
+    known = {"clip": ship_clip, "judge": ship_judge, "detector": ship_detector}
+    known |= {"segmenter": ship_segmenter, "captioner": ship_captioner}
+    for name, ship in known.items():
+        if source := getattr(args, name):
+            ship(source, palette)
     if args.unet:
         ship_pipeline(args.unet)
+    if args.editor:  # after the model that it is a difference to
+        ship_editor(args.editor)
     _write(WEIGHTS / "vocabulary.json", vocabulary(palette))
 
 

@@ -60,27 +60,47 @@ def test_a_picture_does_not_depend_on_its_batch(checkpoints: Path, kind: str, pr
     assert same(load(checkpoints / kind, precision).draw([others[0], fox, others[1]])[1], alone)
 
 
-def test_the_largest_batch_that_changes_nothing_is_used(checkpoints: Path) -> None:
-    model = load(checkpoints / "stable_diffusion", "bfloat16")
-    model.draw([ask(seed=seed) for seed in range(4)])
-    tried = model._stable.items()  # pyright: ignore[reportPrivateUsage]
-    largest = max([size for (size, *_), stable in tried if stable], default=1)
+def rows_of(model: DiffusionModel) -> list[int]:
+    """How many rows each call of the U-Net from now on has: each picture has one with and one without its prompt."""
     rows: list[int] = []
 
     def note(_unet: object, args: tuple[torch.Tensor, ...]) -> None:
         rows.append(len(args[0]))
 
     model.loaded.pipeline.unet.register_forward_pre_hook(note)
+    return rows
+
+
+def test_the_largest_batch_that_changes_nothing_is_used(checkpoints: Path) -> None:
+    model = load(checkpoints / "stable_diffusion")
     model.draw([ask(seed=seed) for seed in range(4)])
-    assert rows == [2 * largest] * (4 // largest * 3)  # each picture with and without its prompt, 3 steps
+    tried = model._stable.items()  # pyright: ignore[reportPrivateUsage]
+    largest = max([size for (size, *_), alike in tried if alike and size <= 4], default=1)
+    rows = rows_of(model)
+    model.draw([ask(seed=seed) for seed in range(4)])
+    assert rows == [2 * largest] * (4 // largest * 3)  # 3 steps
+
+
+def test_where_only_a_lone_picture_has_other_bits_it_is_drawn_in_company(checkpoints: Path) -> None:
+    paired = load(checkpoints / "stable_diffusion")
+    after_unet(paired, lambda out: torch.full_like(out, 0.1 * (len(out) == 2)))
+    three = [ask(), ask("castle", 2), ask("snow", 3)]
+    together = paired.draw(three)
+    rows = rows_of(paired)
+    for request, picture in zip(three, together, strict=True):
+        [alone] = paired.draw([request])
+        assert same(alone, picture)
+    assert set(rows) == {4}
 
 
 def test_a_batch_size_that_changes_bits_is_not_used(checkpoints: Path) -> None:
     """A model made to depend on its batch, as some kernels do, is drawn one picture at a time."""
     fragile = load(checkpoints / "stable_diffusion")
     after_unet(fragile, lambda out: out * (1 + 1e-6 * len(out)))
+    rows = rows_of(fragile)
     fox, castle = ask(), ask("castle", 2)
     assert same(fragile.draw([fox, castle])[1], fragile.draw([castle])[0])
+    assert set(rows[-3:]) == {2}
 
 
 @pytest.mark.parametrize("kind", KINDS)

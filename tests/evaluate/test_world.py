@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
@@ -13,8 +13,9 @@ from limner.protocols import DrawRequest
 from limner.types import Event, Picture
 from limner.world.caption import describe
 from limner.world.render import render
-from limner.world.scene import Fact, Scene, is_true
+from limner.world.scene import Scene, is_true
 from limner.world.vocabulary import BACKGROUNDS, binding_held_out, pair_held_out
+from tests.evaluate.knowing import ExactJudge
 from tests.world.small import SHAPES
 
 KINDS: dict[str, Counter[str]] = {
@@ -54,17 +55,6 @@ class ScenePainter:
 
     def unknown_words(self, prompt: str) -> list[str]:
         return []
-
-
-class ExactJudge:
-    """Knows every scene by the hash of its picture."""
-
-    def __init__(self, scenes: Iterable[Scene]) -> None:
-        self.known = {render(scene, size).sha256: scene for scene in scenes for size in (64, 128)}
-
-    def judge(self, pictures: Sequence[Picture], facts: Sequence[Sequence[Fact]]) -> list[list[bool]]:
-        scenes = [self.known[picture.sha256] for picture in pictures]
-        return [[is_true(fact, scene) for fact in row] for row, scene in zip(facts, scenes, strict=True)]
 
 
 def cases(task: str, seed: int = 0, count: int = COUNT) -> list[Case]:
