@@ -1,7 +1,8 @@
 """DialogPaint's editing step: change a picture as an instruction says, and nothing else.
 
 instruction -> what changes and where -> edit -> verify -> paste back. An attempt that fails its checks is followed by
-another: other scales and seed (Eq. 3), or the region filled anew. Outside the region every pixel stays as it was.
+another: other scales and seed (Eq. 3), or the region filled anew. Outside the region every pixel stays as it was. A new
+background is also tried as a fill of all that is no thing, which leaves the things themselves untouched.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from limner.image.paste import changed_fraction, crop, drift_outside, paste_back, place, region_box, resize
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
 from limner.refine import SEEDS
-from limner.regions import checked_mask, find_mask, mask_box, name_target
+from limner.regions import checked_mask, find_background, find_mask, mask_box, name_target
 from limner.types import BadInput, Change, Event, Picture
 from limner.verify import Check, check_edit, directional_similarity, wanted_thing
 
@@ -109,17 +110,17 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
     """
     given = None if options.mask is None else checked_mask(options.mask, picture)
     change = name_target(models.eyes, picture, options.change, given)
-    mask = _region(models, picture, change) if given is None else given
+    site = _site(models, picture, change, given)
     attempts: list[Attempt] = []
-    for how in _plan(models, change, options):
+    for how in _plan(models, site, options):
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
-        painted = _paint(models, picture, change, mask, how)
-        attempts.append(_judged(models, picture, painted, change, mask, how))
+        painted = _paint(models, picture, change, site, how)
+        attempts.append(_judged(models, picture, painted, change, site.mask, how))
         if attempts[-1].passed:
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
-    return EditResult(picture, change, mask, tuple(attempts), best, failed)
+    return EditResult(picture, change, site.mask, tuple(attempts), best, failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,22 +132,37 @@ class _Try:
     image_guidance: float
 
 
-def _region(models: EditModels, picture: Picture, change: Change) -> Mask:
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """Where the picture may change at all (`mask`), where a fill draws anew (`hole`, None for nowhere), and what."""
+
+    mask: Mask
+    hole: Mask | None
+    prompt: str
+
+
+def _site(models: EditModels, picture: Picture, change: Change, given: Mask | None) -> _Site:
+    if given is not None or change.local:
+        mask = find_mask(models.eyes, picture, change) if given is None else given
+        return _Site(mask, mask, wanted_thing(change)) if change.local else _Site(mask, None, "")
     whole = np.ones((picture.height, picture.width), np.bool_)
-    return find_mask(models.eyes, picture, change) if change.local else whole
+    if change.kind != "background":
+        return _Site(whole, None, "")
+    hole, things = find_background(models.eyes, picture)
+    return _Site(whole, hole if things and hole.any() else None, ", ".join((*things, change.value)))
 
 
-def _plan(models: EditModels, change: Change, options: EditOptions) -> Iterator[_Try]:
-    """The attempts in order. A local change alternates between instructing and filling the region."""
+def _plan(models: EditModels, site: _Site, options: EditOptions) -> Iterator[_Try]:
+    """The attempts in order: where a fill can help, instructing and filling take turns."""
     editor, inpainter = models.hands.editor, models.hands.inpainter
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     text = options.text_guidance or editor.default_text_guidance
     image = options.image_guidance or editor.default_image_guidance
     # Nothing is named after a removal: the gap is filled freely.
-    fill = inpainter.default_guidance if wanted_thing(change) else 1.0
+    fill = inpainter.default_guidance if site.prompt else 1.0
     for number in range(options.attempts):
-        instructed = not change.local or number % 2 == 0
-        more_text, more_image = _SCALES[(number // 2 if change.local else number) % len(_SCALES)]
+        instructed = site.hole is None or number % 2 == 0
+        more_text, more_image = _SCALES[(number if site.hole is None else number // 2) % len(_SCALES)]
         yield _Try(
             method="instruct" if instructed else "fill",
             seed=(seed + number) % SEEDS,
@@ -156,19 +172,19 @@ def _plan(models: EditModels, change: Change, options: EditOptions) -> Iterator[
         )
 
 
-def _paint(models: EditModels, picture: Picture, change: Change, mask: Mask, how: _Try) -> Picture:
+def _paint(models: EditModels, picture: Picture, change: Change, site: _Site, how: _Try) -> Picture:
     """The picture after one try, at its own size: edited in a crop at the model's size, pasted back inside the mask."""
     size = models.hands.editor.default_size if how.method == "instruct" else models.hands.inpainter.default_size
+    mask = site.mask if how.method == "instruct" or site.hole is None else site.hole
     box = _working_box(picture, mask, size)
     part = resize(crop(picture, box), _fitted(box, size))
     if how.method == "instruct":
         request = EditRequest(part, change.instruction, how.seed, how.steps, how.text_guidance, how.image_guidance)
         [painted] = models.hands.editor.edit([request])
     else:
-        inpainter = models.hands.inpainter
         hole = _shrunk(mask[box[1] : box[3], box[0] : box[2]], (part.width, part.height))
-        request = FillRequest(part, hole, wanted_thing(change), how.seed, how.steps, how.text_guidance)
-        [painted] = inpainter.fill([request])
+        request = FillRequest(part, hole, site.prompt, how.seed, how.steps, how.text_guidance)
+        [painted] = models.hands.inpainter.fill([request])
     width, height = box[2] - box[0], box[3] - box[1]
     whole = place(picture, resize(painted, (width, height)), box)
     if mask.all():

@@ -22,6 +22,9 @@ _MARGIN = 0.03
 _NEW_SIZE = 0.42
 """The side of a new thing as a share of the picture's, where nothing says how large it should be."""
 
+_MOST = 0.7
+"""The share of the picture from which on what is found is its background."""
+
 _GRID = 7
 _INSIDE = 0.5
 _LINK = re.compile(rf"(?:{'|'.join(SPATIAL)}|onto|on|into|in|to|at|against|around)\s+", re.IGNORECASE)
@@ -85,6 +88,20 @@ def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
         return dilate(box_mask(region.box, picture.width, picture.height), room)
     [mask] = eyes.segmenter.segment(picture, [region.box])
     return dilate(mask if mask.any() else box_mask(region.box, picture.width, picture.height), room)
+
+
+def find_background(eyes: Eyes, picture: Picture) -> tuple[Mask, tuple[str, ...]]:
+    """The pixels of no thing that the caption names, shape (height, width), and the names of the things found.
+
+    What covers most of the picture is no thing but what stands behind all of them.
+    """
+    [caption] = eyes.captioner.caption([picture])
+    [regions] = eyes.detector.detect([picture], [named_things(caption)])
+    things = [r for r in regions if area(r.box) < _MOST * picture.width * picture.height]
+    taken = np.zeros((picture.height, picture.width), np.bool_)
+    for mask in eyes.segmenter.segment(picture, [thing.box for thing in things]):
+        taken |= mask
+    return ~dilate(taken, 1), tuple(dict.fromkeys(thing.label for thing in things))
 
 
 def find_thing(eyes: Eyes, picture: Picture, name: str) -> Region:

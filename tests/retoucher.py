@@ -269,7 +269,10 @@ def _free_place(picture: Picture, place: str) -> Box:
 
 @dataclass(slots=True)
 class Filler:
-    """An Inpainter that draws what its prompt names into the mask, but does nothing for the seeds in `deaf`."""
+    """An Inpainter that draws what its prompt names into the mask, a thing or, named last, a ground.
+
+    It does nothing for the seeds in `deaf`.
+    """
 
     deaf: Collection[int] = ()
     name: str = "filler"
@@ -286,10 +289,11 @@ class Filler:
     @staticmethod
     def _fill(request: FillRequest) -> Picture:
         pixels = request.picture.pixels.copy()
-        pixels[request.mask] = GROUNDS[ground_of(request.picture) or "white"]
+        *_, last = request.prompt.split(", ")
+        pixels[request.mask] = GROUNDS[last if last in GROUNDS else ground_of(request.picture) or "white"]
         canvas = Image.fromarray(pixels)
         x0, y0, x1, y1 = mask_box(request.mask)
-        if request.prompt:
+        if request.prompt and last not in GROUNDS:
             stamp(canvas, request.prompt, (x0 + 2, y0 + 2, x1 - 2, y1 - 2))
         return Picture(np.where(request.mask[..., None], np.array(canvas), request.picture.pixels))
 

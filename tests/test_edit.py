@@ -13,7 +13,7 @@ from limner.image.paste import box_mask, dilate
 from limner.instruction import parse_instruction
 from limner.protocols import EditModels, EditRequest, Hands, Mask
 from limner.types import BadInput, Picture
-from tests.retoucher import GROUNDS, Filler, Retoucher, found_in, grainy, models, show
+from tests.retoucher import EYES, GROUNDS, Filler, Retoucher, found_in, grainy, ground_of, models, show
 from tests.test_look import finish
 
 PICTURE = show(("red circle", (28, 6, 40, 18)), ("blue square", (4, 30, 16, 42)))
@@ -105,6 +105,21 @@ def test_a_change_of_the_whole_picture_is_never_filled() -> None:
         ("instruct", 9, True),
     ]
     assert [round(a.text_guidance, 6) for a in result.attempts] == [5.0, 8.0, 5.0]
+
+
+def test_a_background_is_also_filled_around_the_things() -> None:
+    result = edited(PICTURE, "put everything in the desert", models(Retoucher(deaf=EVERY_SEED)))
+    assert [(a.method, a.seed, a.passed) for a in result.attempts] == [("instruct", 7, False), ("fill", 8, True)]
+    assert ground_of(result.best.picture) == "desert"
+    assert labels(result.best.picture) == {"red circle", "blue square"}
+    for region in found_in(PICTURE):
+        things = EYES.segmenter.segment(PICTURE, [region.box])[0]
+        assert np.array_equal(result.best.picture.pixels[things], PICTURE.pixels[things])
+
+
+def test_a_background_with_nothing_before_it_is_not_filled() -> None:
+    result = edited(show(), "make the background a desert", models(Retoucher(deaf=EVERY_SEED)))
+    assert {attempt.method for attempt in result.attempts} == {"instruct"}
 
 
 def test_when_nothing_passes_the_best_is_returned_with_a_plain_warning() -> None:

@@ -8,7 +8,18 @@ import pytest
 from limner.image.paste import box_mask, dilate
 from limner.instruction import parse_instruction
 from limner.protocols import Mask
-from limner.regions import area, checked_mask, find_mask, find_thing, lies_in, mask_box, name_target, overlap, parse_box
+from limner.regions import (
+    area,
+    checked_mask,
+    find_background,
+    find_mask,
+    find_thing,
+    lies_in,
+    mask_box,
+    name_target,
+    overlap,
+    parse_box,
+)
 from limner.types import BadInput, Change, Picture
 from tests.retoucher import EYES, show
 
@@ -164,3 +175,19 @@ def test_boxes_around_and_in_others() -> None:
     assert lies_in((0, 0, 4, 4), (2, 0, 8, 8))
     assert not lies_in((0, 0, 4, 4), (3, 0, 8, 8))
     assert not lies_in((2, 2, 2, 2), (0, 0, 8, 8))
+
+
+def test_the_background_is_what_no_thing_covers() -> None:
+    mask, names = find_background(EYES, PICTURE)
+    assert set(names) == {"red circle", "blue square"}
+    assert not mask[30:42, 4:16].any()
+    assert not mask[29, 4]  # a pixel of room around each thing
+    assert mask[0].all()
+    assert mask[24].all()
+
+
+def test_what_fills_the_picture_is_no_thing() -> None:
+    picture = show(("blue square", (0, 0, 48, 44)))
+    mask, names = find_background(EYES, picture)
+    assert names == ()
+    assert mask.all()

@@ -2,7 +2,8 @@
 
 Ordinary contrastive training takes every other text of the batch for false. Here each (picture, text) pair of
 the batch has its true label, so that the sigmoid loss (SigLIP's form) is exact, and one cosine means «present»
-for every keyword. Hard negatives swap what belongs together: colours, sides, counts. A second term does the same
+for every keyword. Hard negatives swap what belongs together: colours, sides, counts; and some things are spoilt as bad
+drawings are (chimera.py). A second term does the same
 for each patch of the picture and each noun, which is where small objects are learned.
 
     torchrun --nproc_per_node 2 -m limner.train.clip --tokenizer runs/tokenizer --out runs/clip --minutes 15
@@ -23,13 +24,13 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from limner.train.autoencoder import to_tensor
+from limner.train.chimera import Shown, show
 from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.train.tokenizer import LENGTH, TOKENS
 from limner.world.caption import NUMBERS, caption, facts, phrase
-from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import RELATIONS, Fact, Scene, is_true
 from limner.world.vocabulary import COLOURS, concept
@@ -101,16 +102,17 @@ def _thing(fact: Fact, colour: str | None, count: int) -> Fact:
     return replace(fact, kind="colour", text=" ".join(filter(None, words)), colour=colour, count=count)
 
 
-def keyword_batch(scenes: Sequence[Scene], rng: Random) -> Texts:
+def keyword_batch(shown: Sequence[Shown], rng: Random) -> Texts:
     """Keywords of all scenes, true ones and their near misses, each judged against every scene."""
+    scenes = [each.scene for each in shown]
     claims: dict[str, Fact] = {}
     own: list[set[str]] = []
-    for scene in scenes:
+    for scene, false in ((each.scene, each.false) for each in shown):
         true = facts(scene, rng)
         style = Fact("style", "", value=scene.style)
         chosen = [*rng.sample(true, min(len(true), 4)), *([style] if rng.random() < 0.25 else [])]
         bare = [Fact("object", f.concept, f.concept) for f in chosen if f.kind in ("colour", "count")]
-        said = [*chosen, *bare[:1], *near_misses(true, rng)]
+        said = [*chosen, *bare[:1], *false, *near_misses(true, rng)]
         exact = [replace(fact, kind="count") if fact.count > 1 else fact for fact in said]
         mine = {phrase(fact, rng): fact for fact in exact}
         claims |= mine
@@ -195,10 +197,12 @@ class Batch:
 
 def new_batch(rng: Random, count: int, palette: Palette | None = None) -> Batch:
     """Random scenes of the training side, blurred and noised as the judge's are: drawn pictures are soft, too."""
+    palette = palette or Palette()
     stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=count)
-    scenes = [sample_scene(rng, stage, palette) for stage in stages]
-    pixels = disturb(to_tensor([render(scene) for scene in scenes]), rng).bfloat16()
-    keywords = keyword_batch(scenes, rng)
+    shown = [show(sample_scene(rng, stage, palette), rng, palette) for stage in stages]
+    scenes = [each.scene for each in shown]
+    pixels = disturb(to_tensor([each.picture for each in shown]), rng).bfloat16()
+    keywords = keyword_batch(shown, rng)
     captions = [caption(scene, rng) for scene in scenes]
     nouns = sorted({thing.concept for scene in scenes for thing in scene.things})
     return Batch(scenes, pixels, keywords, captions, nouns)

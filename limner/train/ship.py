@@ -30,6 +30,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from limner.backends.hub import WEIGHTS
 from limner.evaluate.world import TASKS
 from limner.train.autoencoder import to_tensor
+from limner.train.chimera import Shown, show
 from limner.train.clip import encode_pictures, encode_texts, keyword_batch
 from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
@@ -38,7 +39,6 @@ from limner.world.caption import NUMBERS, caption
 from limner.world.judge import Judge
 from limner.world.render import render
 from limner.world.sample import STAGES, Palette, sample_scene
-from limner.world.scene import Scene
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASES, TIMES, WEATHERS
 
 PRECISION = 0.95
@@ -105,8 +105,8 @@ def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scen
     pairs: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for _ in range(scenes // 64):
         batch = [
-            sample_scene(rng, rng.choice(STAGES), palette, held_out=rng.random() < 0.5)  # half of them new pairs
-            for _ in range(64)
+            show(sample_scene(rng, rng.choice(STAGES), palette, held_out=rng.random() < 0.5), rng, palette)
+            for _ in range(64)  # half of them new pairs
         ]
         for text, rows in _asked(model, tokenizer, batch, rng):
             pairs[kind_of(text)] += rows
@@ -117,11 +117,11 @@ def calibrate(model: CLIPModel, tokenizer: CLIPTokenizer, palette: Palette, scen
 
 
 def _asked(
-    model: CLIPModel, tokenizer: CLIPTokenizer, batch: Sequence[Scene], rng: Random
+    model: CLIPModel, tokenizer: CLIPTokenizer, batch: Sequence[Shown], rng: Random
 ) -> Iterator[tuple[str, list[tuple[float, bool]]]]:
     """Each keyword of a batch with (cosine, truth) for the pictures it is asked of."""
     keywords = keyword_batch(batch, rng)
-    pictures, _ = encode_pictures(model, disturb(to_tensor([render(scene) for scene in batch]), rng))
+    pictures, _ = encode_pictures(model, disturb(to_tensor([each.picture for each in batch]), rng))
     cosines = pictures @ encode_texts(model, tokenizer, keywords.texts).T
     near = keywords.near.bool()
     for column, text in enumerate(keywords.texts):

@@ -8,9 +8,11 @@ from random import Random
 import pytest
 import torch
 
+from limner.train.chimera import Shown, spoilt
 from limner.train.clip import NEAR_MISSES, STAGE_SHARES, keyword_batch, near_misses, patch_labels, sigmoid_loss, wrong
 from limner.train.ship import PRECISION, kind_of, least_threshold
 from limner.world.caption import facts
+from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import Fact, Scene, Thing, is_true
 from limner.world.vocabulary import COLOURS, SHAPE_CONCEPTS
@@ -24,9 +26,26 @@ def scenes(count: int) -> list[Scene]:
     return [sample_scene(rng, rng.choice(list(STAGE_SHARES)), SHAPES) for _ in range(count)]
 
 
+def as_rendered(batch: list[Scene]) -> list[Shown]:
+    return [Shown(scene, render(scene, 16)) for scene in batch]
+
+
+def test_a_spoilt_thing_is_asked_for_and_is_not_there() -> None:
+    rng = Random(4)
+    pair = [sample_scene(rng, "pair", SHAPES) for _ in range(8)]
+    shown = [spoilt(scene, rng, SHAPES) for scene in pair]
+    keywords = keyword_batch(shown, Random(1))
+    texts = [text.removeprefix("a ").removeprefix("an ") for text in keywords.texts]
+    for row, each in enumerate(shown):
+        for fact in each.false:
+            columns = [i for i, text in enumerate(texts) if text == fact.text and keywords.near[row, i]]
+            assert columns
+            assert not any(bool(keywords.labels[row, i]) for i in columns)
+
+
 def test_bare_nouns_and_coloured_ones_are_labelled_as_the_scenes_are() -> None:
     batch = scenes(24)
-    keywords = keyword_batch(batch, Random(1))
+    keywords = keyword_batch(as_rendered(batch), Random(1))
     assert keywords.labels.shape == keywords.near.shape == (len(batch), len(keywords.texts))
     checked = 0
     for column, text in enumerate(keywords.texts):
@@ -41,7 +60,7 @@ def test_bare_nouns_and_coloured_ones_are_labelled_as_the_scenes_are() -> None:
 
 
 def test_every_scene_is_near_its_own_keywords_true_and_false() -> None:
-    keywords = keyword_batch(scenes(24), Random(1))
+    keywords = keyword_batch(as_rendered(scenes(24)), Random(1))
     assert int(keywords.near.sum(1).min()) >= 2
     assert bool((keywords.near.sum(0) >= 1).all())
     assert 0.2 < float((keywords.near * keywords.labels).sum() / keywords.near.sum()) < 0.9
