@@ -138,15 +138,17 @@ def score_table(
     """Scores (pictures, texts) and the least score of each text that counts as present.
 
     A score is the cosine of picture and text (Eq. 3) with the scorer's threshold, or `threshold` for all; where a
-    detector is at hand, sides and numbers are scored by where things are found (see `limner.relations`).
+    detector is at hand, things, sides and numbers are scored by what is found where (see `limner.relations`).
     """
     scorer = models.scorer
     scores = (features @ scorer.encode_texts(texts).T).astype(np.float64)
     least = scorer.thresholds(texts) if threshold is None else [threshold] * len(texts)
-    checked = box_scores(models.detector, pictures, texts) if models.detector else {}
+    if models.detector is None:
+        return scores, least
+    checked = box_scores(models.detector, pictures, texts)
     for column, text in enumerate(texts):
         if text in checked:
-            scores[:, column], least[column] = checked[text], least_score(text)
+            scores[:, column], least[column] = checked[text], least_score(text, models.detector)
     return scores, least
 
 
@@ -177,7 +179,7 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
 
 def _doubts(models: Models, keywords: Sequence[str]) -> list[str]:
     """Name the keywords of which the scorer's «yes» is too often wrong to be taken for one, and none else checks."""
-    keywords = [word for word in keywords if not (models.detector and is_checked(word))]
+    keywords = [word for word in keywords if not (models.detector and is_checked(word, models.detector))]
     sure = zip(keywords, models.scorer.precisions(keywords), strict=True)
     return [
         f"look for yourself: «{word}» passes wrongly {1 - share:.0%} of the time"

@@ -164,9 +164,17 @@ class Inpainter(Protocol):
 
 
 class Detector(Protocol):
-    """Finds what words name."""
+    """Finds what words name.
+
+    `threshold` is the least score of a region. `things` are the names («car», «red car») for which what it finds says
+    whether they are there at all, and `present` is the score from which on they are; `things` is empty for a model
+    whose absence of a find proves nothing.
+    """
 
     name: str
+    threshold: float
+    present: float
+    things: frozenset[str]
 
     def detect(
         self, pictures: Sequence[Picture], queries: Sequence[Sequence[str]], *, threshold: float | None = None

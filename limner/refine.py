@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from limner.prompt import join_keywords, with_weight
+from limner.prompt import Segment, join_keywords, plain, render, with_weight
 from limner.protocols import Features
 from limner.types import Keyword, Picture, Recipe, Scorecard
 
@@ -65,13 +66,14 @@ class Trial:
 
 
 def rank(card: Scorecard) -> tuple[float, float, float]:
-    """Sort key of a picture: least margin over the keywords, then mean score, then whole-prompt score.
+    """Sort key of a picture: least margin over the keywords up to passing, then mean score, then whole-prompt score.
 
-    The paper leaves open what «maximal similarity» of many keywords means (methods 5.2); taking the least
-    keyword asks for a picture that shows everything, where a mean would let one strong keyword hide a missing one.
+    The paper leaves open what «maximal similarity» of many keywords means (methods 5.2). The least keyword asks for a
+    picture that shows everything, where a mean would let one strong keyword hide a missing one. Once all pass, the
+    least one says no more: it is then that of the scale with the smallest numbers (docs/decisions/0011).
     """
     mean = statistics.fmean(card.scores.values()) if card.scores else 0.0
-    return card.margin, mean, card.overall
+    return min(card.margin, 0.0), mean, card.overall
 
 
 def shortfall(card: Scorecard) -> float:
@@ -125,6 +127,18 @@ def missing_first(keywords: Sequence[Keyword], missing: Sequence[str]) -> list[K
     return sorted(keywords, key=lambda k: k.original not in missing)
 
 
+def as_said(description: str, keyword: str) -> str:
+    """The keyword with the article that it has in the description, where it has one: «a red fox» for «red fox»."""
+    words = r"\s+".join(map(re.escape, keyword.split()))
+    found = re.search(rf"(?<!\w)(?:(?:an?|the)\s+)?{words}(?!\w)", plain(description), re.IGNORECASE)
+    return render([Segment(found[0] if found else keyword)])
+
+
+def said_first(sentence: str, missing: Sequence[str]) -> str:
+    """The sentence with what is missing of it said once more before it: a text encoder hears early words best."""
+    return ", ".join((*(as_said(sentence, keyword) for keyword in missing), sentence))
+
+
 def variants(
     description: str, keywords: Sequence[Keyword], missing: Sequence[str], broader: Sequence[Keyword] = ()
 ) -> list[Variant]:
@@ -136,10 +150,10 @@ def variants(
     """
     offered = [Variant("description", description)]
     if missing:
-        stronger = raise_weights(keywords, missing)
         offered += [
+            Variant("said first", said_first(description, missing)),
             Variant("emphasis", emphasise(description, keywords)),
-            Variant("more emphasis", emphasise(description, stronger)),
+            Variant("emphasis, said first", said_first(emphasise(description, keywords), missing)),
         ]
     if broader:
         offered += [

@@ -1,11 +1,12 @@
-"""Sides and numbers, checked by finding the things: one vector for a picture hardly knows left from right, or counts.
+"""Things, sides and numbers, checked by finding the things: one vector for a picture hardly knows left from right, or
+counts, and takes the half-drawn for the thing.
 
-docs/decisions/0007-relations.md has the figures.
+docs/decisions/0007-relations.md and 0011-things-are-looked-for.md have the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,9 @@ EXACT = 1.0
 """The score of a right count; each one too many or too few takes 1 off."""
 
 _NOT_FOUND = -1.0
+_FAINT = 0.02
+"""Regions too unsure to count tell how far a thing is from being there, which steers the search."""
+
 # Places are not things with boxes: «under water», «over the sea».
 _PLACES = frozenset(
     "water sea ocean sky snow city forest desert beach mountains meadow field ground clouds space".split()
@@ -62,33 +66,51 @@ def parse_count(text: str) -> tuple[int, str] | None:
     return count, _thing(things)
 
 
-def is_checked(text: str) -> bool:
-    """Whether a keyword says something that boxes can tell."""
-    return bool(parse_relation(text) or parse_count(text))
+def parse_thing(text: str, known: Collection[str]) -> str | None:
+    """«A red car» as "red car" where that is among the `known` names; None for what is no such thing."""
+    name = _thing(text)
+    return name if name in known else None
 
 
-def least_score(text: str) -> float:
-    """The least score at which what a checked text says holds: EXACT for a number, APART for a side."""
-    return EXACT if parse_count(text) else APART
+def is_checked(text: str, detector: Detector) -> bool:
+    """Whether a keyword says something that the detector's boxes can tell."""
+    return bool(parse_relation(text) or parse_count(text) or parse_thing(text, detector.things))
+
+
+def least_score(text: str, detector: Detector) -> float:
+    """The least score at which what a checked text says holds: EXACT for a number, APART for a side, the detector's
+    own for a thing."""
+    if parse_count(text):
+        return EXACT
+    return APART if parse_relation(text) else detector.present
 
 
 def box_scores(detector: Detector, pictures: Sequence[Picture], texts: Sequence[str]) -> dict[str, list[float]]:
     """For each text that boxes can tell, how clearly it holds in each picture; all are looked for at once.
 
     A side's score is its `displacement`; a number's is EXACT where just so many are found, 1 less for each one off,
-    at least -1.
+    at least -1; a thing's is that of the surest region, 0 for none.
     """
     sides = {text: relation for text in texts if (relation := parse_relation(text))}
     counts = {text: count for text in texts if (count := parse_count(text))}
-    names = [name for each in sides.values() for name in (each.first, each.second)] + [n for _, n in counts.values()]
+    rest = (text for text in texts if text not in sides and text not in counts)
+    things = {text: thing for text in rest if (thing := parse_thing(text, detector.things))}
+    names = [name for each in sides.values() for name in (each.first, each.second)]
+    names += [*(name for _, name in counts.values()), *things.values()]
     if not names or not pictures:
         return {}
-    found = detector.detect(pictures, [list(dict.fromkeys(names))] * len(pictures))
-    pairs = list(zip(pictures, found, strict=True))
+    found = detector.detect(pictures, [list(dict.fromkeys(names))] * len(pictures), threshold=_FAINT)
+    sure = [[region for region in regions if region.score >= detector.threshold] for regions in found]
+    pairs = list(zip(pictures, sure, strict=True))
     scores = {
         text: [displacement(each, regions, picture) for picture, regions in pairs] for text, each in sides.items()
     }
-    return scores | {text: [_exactness(*count, regions) for regions in found] for text, count in counts.items()}
+    scores |= {text: [_exactness(*count, regions) for regions in sure] for text, count in counts.items()}
+    return scores | {text: [_surest(name, regions) for regions in found] for text, name in things.items()}
+
+
+def _surest(name: str, regions: Sequence[Region]) -> float:
+    return max((region.score for region in regions if region.label == name), default=0.0)
 
 
 def _exactness(count: int, name: str, regions: Sequence[Region]) -> float:

@@ -122,6 +122,8 @@ class ShapeDetector:
     """A Detector that is never wrong; what looks smaller scores less."""
 
     name = "shapes"
+    threshold = present = 0.1
+    things: frozenset[str] = frozenset()
 
     def detect(
         self, pictures: Sequence[Picture], queries: Sequence[Sequence[str]], *, threshold: float | None = None

@@ -15,8 +15,10 @@ from limner.relations import (
     Stated,
     box_scores,
     displacement,
+    least_score,
     parse_count,
     parse_relation,
+    parse_thing,
 )
 from limner.types import Picture, Region
 from tests.painter import Painter, PixelScorer
@@ -96,6 +98,44 @@ def test_counts_are_counted() -> None:
     texts = ("three red circles", "two red circles", "five circles", "nine circles")
     scores = box_scores(ShapeDetector(), [three], texts)
     assert [scores[text][0] for text in texts] == [EXACT, EXACT - 1, -1, -1]
+
+
+class Knowing(ShapeDetector):
+    """Knows that it would find every red circle and blue square."""
+
+    present = 0.5
+    things = frozenset(("red circle", "blue square", "circle"))
+
+
+@pytest.mark.parametrize(
+    ("text", "thing"),
+    [
+        ("a red circle", "red circle"),
+        ("circles", "circle"),
+        ("the blue square", "blue square"),
+        ("green circle", None),
+        ("snow", None),
+    ],
+)
+def test_only_known_things_are_things(text: str, thing: str | None) -> None:
+    assert parse_thing(text, Knowing.things) == thing
+
+
+def test_a_thing_is_there_as_surely_as_it_is_found() -> None:
+    scores = box_scores(Knowing(), [SIDE_BY_SIDE, ALONE], ["red circle", "blue square", "snow"])
+    assert scores.keys() == {"red circle", "blue square"}
+    assert min(scores["red circle"]) > 0.9
+    assert scores["blue square"][1] == 0
+    assert [least_score(text, Knowing()) for text in ("red circle", LEFT, "two red circles")] == [0.5, APART, EXACT]
+
+
+def test_faint_finds_tell_of_things_but_neither_of_sides_nor_of_numbers() -> None:
+    faint = Knowing()
+    faint.threshold = 0.99  # nothing is found as surely
+    scores = box_scores(faint, [SIDE_BY_SIDE], ["red circle", LEFT, "two red circles"])
+    assert scores["red circle"][0] > 0.9
+    assert scores[LEFT] == [-1]
+    assert scores["two red circles"] == [-1]
 
 
 def test_without_a_detector_the_scorer_decides() -> None:

@@ -6,14 +6,16 @@ merging of overlaps are the same for all of them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from limner.backends.grounding import GroundingDino
@@ -42,22 +44,24 @@ def load_detector(source: str, *, plan: Plan, name: str = "") -> OpenVocabularyD
     """Load an OWL-ViT, OWLv2, Grounding DINO or MM Grounding DINO from `embedded:`, a folder or a Hugging Face id.
 
     `limner.json` in its folder may hold {"threshold": least score, "prompt": "a photo of a {}"}, the second for the
-    OWLs only. `name` is what reports call it (default: the source). Raises ModelUnavailable when it is missing, of
+    OWLs only, and {"nouns": [...], "colours": [...], "present": score} of a model that may be asked whether these are
+    there at all. `name` is what reports call it (default: the source). Raises ModelUnavailable when it is missing, of
     another class, malformed or unsafe.
     """
     folder, kind = checked_folder(source, _CLASSES, default="detector")
     model = load_model(folder, _CLASSES[kind], torch.float32).to(plan.device)
     owl = kind in ("owlvit", "owlv2")
-    threshold, prompt = _settings(folder, _OWL_THRESHOLD if owl else _DINO_THRESHOLD)
+    settings = _settings(folder, _OWL_THRESHOLD if owl else _DINO_THRESHOLD)
+    known = (settings.threshold, settings.present or settings.threshold, settings.things)
     tokenizer = load_tokenizer(folder)
     if not owl:  # in float32 whatever the plan: its boxes are refined by small sums from layer to layer
-        return OpenVocabularyDetector(name or source, GroundingDino(model, tokenizer, _processor(folder)), threshold)
+        return OpenVocabularyDetector(name or source, GroundingDino(model, tokenizer, _processor(folder)), *known)
     try:
-        finder = Owl(model, tokenizer, read_preprocessing(folder), prompt, square=kind == "owlv2")
+        finder = Owl(model, tokenizer, read_preprocessing(folder), settings.prompt, square=kind == "owlv2")
     except Exception as error:  # whatever a malformed folder makes the library raise
         raise not_loadable(folder, error) from error
     finder.set_precision(getattr(torch, plan.precision))
-    return OpenVocabularyDetector(name or source, finder, threshold)
+    return OpenVocabularyDetector(name or source, finder, *known)
 
 
 def _processor(folder: Path) -> Any:
@@ -70,15 +74,30 @@ def _processor(folder: Path) -> Any:
         raise not_loadable(folder, error) from error
 
 
-def _settings(folder: Path, threshold: float) -> tuple[float, str]:
-    """The threshold and the prompt that limner.json asks for, if it is there."""
+class _Settings(BaseModel):
+    """What limner.json may say of a detector; what it says besides is for people."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    prompt: Annotated[str, Field(pattern=r"\{\}")] = _OWL_PROMPT
+    present: Annotated[float, Field(ge=0, le=1)] | None = None
+    nouns: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+
+    @property
+    def things(self) -> frozenset[str]:
+        """Every noun, bare and in every colour."""
+        return frozenset((*self.nouns, *(f"{colour} {noun}" for colour in self.colours for noun in self.nouns)))
+
+
+def _settings(folder: Path, threshold: float) -> _Settings:
+    """What limner.json asks for, if it is there; `threshold` where it says none."""
     path = folder / "limner.json"
     content: Any = read_json(path) if path.is_file() else {}
-    settings = cast(dict[str, Any], content) if isinstance(content, dict) else {"threshold": None}
-    least, prompt = settings.get("threshold", threshold), settings.get("prompt", _OWL_PROMPT)
-    if not (isinstance(least, int | float) and 0 <= least <= 1 and isinstance(prompt, str) and "{}" in prompt):
-        raise ModelUnavailable(f'{path} must hold {{"threshold": 0 to 1, "prompt": "... {{}} ..."}}')
-    return float(least), prompt
+    try:
+        return _Settings.model_validate_json(json.dumps({"threshold": threshold, **content}))
+    except (ValueError, TypeError) as error:
+        raise ModelUnavailable(f'{path} must hold {{"threshold": 0 to 1, "prompt": "... {{}} ..."}}') from error
 
 
 @dataclass(slots=True)
@@ -88,6 +107,8 @@ class OpenVocabularyDetector:
     name: str
     finder: Owl | GroundingDino
     threshold: float
+    present: float
+    things: frozenset[str] = frozenset()
 
     @torch.inference_mode()
     def detect(

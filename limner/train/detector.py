@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer, OwlViTForObjectDetection
 
 from limner.train.autoencoder import to_tensor
+from limner.train.chimera import show
 from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder, write_preprocessing
 from limner.train.loop import Budget, fit, start_processes
@@ -112,12 +113,13 @@ def owners(boxes: Sequence[Box], grid: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def new_batch(rng: Random, count: int, queries: Sequence[Query], palette: Palette = PALETTE, grid: int = 8) -> Batch:
-    """Random scenes of the training side, blurred and noised as the judge's are."""
+    """Random scenes of the training side, blurred and noised as the judge's are; in some a thing is spoilt, and no
+    patch is to name that."""
     stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=count)
-    scenes = [sample_scene(rng, stage, palette) for stage in stages]
-    annotated = [annotate(scene) for scene in scenes]
-    boxes = [[region.box for region in each.regions] for each in annotated]
-    pixels = disturb(to_tensor([each.picture for each in annotated]), rng)
+    shown = [show(sample_scene(rng, stage, palette), rng, palette) for stage in stages]
+    scenes = [each.scene for each in shown]
+    boxes = [[region.box for region in annotate(scene).regions] for scene in scenes]
+    pixels = disturb(to_tensor([each.picture for each in shown]), rng)
     index = {query: number for number, query in enumerate(queries)}
     rows = [_targets(scene, own, index, grid) for scene, own in zip(scenes, boxes, strict=True)]
     labels, counted, places, inside = (torch.stack(column) for column in zip(*rows, strict=True))
@@ -223,11 +225,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--clip", type=Path, default=WEIGHTS / "clip", help="the CLIP whose towers it begins with")
     parser.add_argument("--weights", type=Path, help="begin with the weights in this folder")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates")
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
     model, tokenizer = begin(args.clip, args.weights)
-    optimizer = MixedOptimizer(model.named_parameters(), Rates(muon=0.01, adamw=1e-3, ema=0.995))
+    rates = Rates(muon=0.01 * args.rate, adamw=1e-3 * args.rate, ema=0.995)
+    optimizer = MixedOptimizer(model.named_parameters(), rates)
     queries = all_queries(PALETTE.concepts)
     bare, said = ([form(query.text) for query in queries] for form in (str, article))
     features = torch.stack([text_features(model, tokenizer, texts) for texts in (bare, said)])

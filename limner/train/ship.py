@@ -30,6 +30,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from limner.backends.hub import WEIGHTS
 from limner.evaluate.world import TASKS
 from limner.train.autoencoder import to_tensor
+from limner.train.calibrate import least_threshold
 from limner.train.chimera import Shown, show
 from limner.train.clip import encode_pictures, encode_texts, keyword_batch
 from limner.train.judge import disturb
@@ -41,7 +42,6 @@ from limner.world.render import render
 from limner.world.sample import STAGES, Palette, sample_scene
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASES, TIMES, WEATHERS
 
-PRECISION = 0.95
 ANY_PICTURE = 0.02
 """The share of other pictures' keywords asked of a picture, beside its own and their near misses: easy false ones."""
 
@@ -144,21 +144,6 @@ def said_thresholds() -> list[str]:
         f"{row['recall']:.0%} of what is there passes)"
         for kind, row in kinds.items()
     ]
-
-
-def least_threshold(rows: Sequence[tuple[float, bool]]) -> tuple[float, float, float]:
-    """(threshold, precision, recall): the least cosine above which PRECISION of the pairs are true; where none
-    reaches it, the one of best precision with at least half the true pairs."""
-    ordered = sorted(rows, reverse=True)
-    total, true = sum(label for _, label in rows), 0
-    points: list[tuple[float, float, float]] = []
-    for taken, (cosine, label) in enumerate(ordered, 1):
-        true += label
-        points.append((cosine, true / taken, true / max(total, 1)))
-    good = [point for point in points if point[1] >= PRECISION and point[2] >= 0.05]
-    if good:
-        return min(good)
-    return max((point for point in points if point[2] >= 0.5), key=lambda point: point[1])
 
 
 def ceilings(judge: Judge, palette: Palette, count: int = 300) -> dict[str, float]:

@@ -23,21 +23,27 @@ from limner.backends.hardware import plan
 from limner.backends.hub import WEIGHTS
 from limner.backends.segmenter import load_segmenter
 from limner.evaluate import eyes, sections
+from limner.train.calibrate import least_threshold, presence_claims
 from limner.train.libraries import from_folder, to_folder
 from limner.world.sample import Palette
+from limner.world.vocabulary import COLOURS
 
 SCENES = 400
 """Scenes of each side that a model is measured on before it ships."""
 
 
 def ship_detector(source: Path, palette: Palette, count: int = SCENES) -> None:
-    """The detector's folder in half precision, with its threshold and what it reached on held-out scenes."""
+    """The detector's folder in half precision, with its thresholds and what it reached on held-out scenes."""
     folder = _halved(OwlViTForObjectDetection, source, "detector")
     detector = load_detector(str(folder), plan=plan(precision="float32"))
     scenes = sections.rendered(palette, count)
     total = sum(len(sight.truth) for sight in scenes.known)
     detector.threshold = round(eyes.best_threshold(eyes.claims(detector, scenes.known), total), 3)
-    _note(folder, sections.detector_figures(detector, scenes), prompt="{}", threshold=detector.threshold)
+    present, precision, recall = least_threshold(presence_claims(detector, palette, 2 * count))
+    figures = sections.detector_figures(detector, scenes)
+    figures |= {"things, precision": precision, "things, recall": recall}
+    known = {"nouns": list(palette.concepts), "colours": list(COLOURS)}
+    _note(folder, figures, prompt="{}", threshold=detector.threshold, present=round(present, 3), **known)
 
 
 def ship_segmenter(source: Path, palette: Palette, count: int = SCENES) -> None:

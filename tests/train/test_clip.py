@@ -8,9 +8,10 @@ from random import Random
 import pytest
 import torch
 
+from limner.train.calibrate import PRECISION, least_threshold
 from limner.train.chimera import Shown, spoilt
 from limner.train.clip import NEAR_MISSES, STAGE_SHARES, keyword_batch, near_misses, patch_labels, sigmoid_loss, wrong
-from limner.train.ship import PRECISION, kind_of, least_threshold
+from limner.train.ship import kind_of
 from limner.world.caption import facts
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
