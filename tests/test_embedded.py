@@ -32,6 +32,15 @@ def test_the_detector_says_what_it_reached_on_held_out_scenes() -> None:
     assert reached["mAP@0.5, held out"] >= reached["mAP@0.5"] - 0.05
 
 
+@pytest.mark.parametrize(
+    ("model", "measure", "least"), [("segmenter", "mean IoU", 0.85), ("captioner", "nouns right", 0.90)]
+)
+def test_the_other_eyes_say_what_they_reached_on_held_out_scenes(model: str, measure: str, least: float) -> None:
+    reached: dict[str, float] = json.loads((WEIGHTS / model / "limner.json").read_text())["reached"]
+    assert reached.keys() == {measure, f"{measure}, held out"}
+    assert reached[f"{measure}, held out"] >= least
+
+
 def test_the_first_sentence_is_drawn_with_the_fox_on_its_side(drawn: DrawResult) -> None:
     assert set(drawn.threshold) == {"red fox", "castle", "snow", RELATION}
     assert drawn.threshold[RELATION] == APART

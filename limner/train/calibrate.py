@@ -9,6 +9,7 @@ from limner.protocols import Detector
 from limner.train.autoencoder import to_tensor
 from limner.train.chimera import Shown, show
 from limner.train.judge import disturb
+from limner.train.libraries import seed_torch
 from limner.types import Picture
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import colour_of
@@ -38,6 +39,7 @@ def presence_claims(detector: Detector, palette: Palette, count: int) -> list[tu
     """(score, truth) of things asked of `count` scenes, half of them held-out pairs: what is there and in which colour,
     other colours, absent nouns, and the spoilt things of chimera.py; pictures are softened as drawn ones are."""
     rng, rows = Random("presence"), list[tuple[float, bool]]()
+    seed_torch(0)
     for number in range(count):
         stage = rng.choice(("single", "pair", "crowd"))
         shown = show(sample_scene(rng, stage, palette, held_out=number % 2 == 0), rng, palette)
