@@ -1,8 +1,8 @@
 """DialogPaint's editing step: change a picture as an instruction says, and nothing else.
 
 instruction -> what changes and where -> edit -> verify -> paste back. An attempt that fails its checks is followed by
-another: other scales and seed (Eq. 3), or the region filled anew. Outside the region every pixel stays as it was. A new
-background is also tried as a fill of all that is no thing, which leaves the things themselves untouched.
+another: other scales and seed (Eq. 3), or the region filled anew. Outside the region every pixel stays as it was; a new
+background leaves the things themselves untouched.
 """
 
 from __future__ import annotations
@@ -15,16 +15,23 @@ from typing import Literal
 
 import numpy as np
 
-from limner.image.paste import changed_fraction, crop, drift_outside, paste_back, place, region_box, resize
+from limner.image.paste import PixelBox, changed_fraction, crop, drift_outside, paste_back, place, region_box, resize
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
 from limner.refine import SEEDS
-from limner.regions import checked_mask, find_background, find_mask, mask_box, name_target
+from limner.regions import checked_mask, describe_around, find_background, find_mask, mask_box, name_target
 from limner.types import BadInput, Change, Event, Picture
 from limner.verify import Check, check_edit, directional_similarity, wanted_thing
+from limner.world.caption import article
 
 Method = Literal["instruct", "fill"]
 _LARGE = 1.25
 """A picture more than this many times the model's size is edited in a crop around the region."""
+
+_NEAR = 0.2
+"""How much around a region is seen when a thing is filled into it, as a share of the region's longer side."""
+
+_RECOLOUR_STRENGTH = 0.75
+"""The share of the noise schedule that is run where a thing only changes its colour."""
 
 _SEAM = 0.02
 """How far the edited region fades into its surroundings, as a share of what the model saw."""
@@ -134,22 +141,27 @@ class _Try:
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """Where the picture may change at all (`mask`), where a fill draws anew (`hole`, None for nowhere), and what."""
+    """Where the picture may change, and how a fill of it is worded; None where a fill cannot help.
+
+    What is to come into the picture is filled in from close by: a model draws one large thing best.
+    """
 
     mask: Mask
-    hole: Mask | None
-    prompt: str
+    prompt: str | None = None
+    close: bool = False
 
 
 def _site(models: EditModels, picture: Picture, change: Change, given: Mask | None) -> _Site:
-    if given is not None or change.local:
+    if change.local:
         mask = find_mask(models.eyes, picture, change) if given is None else given
-        return _Site(mask, mask, wanted_thing(change)) if change.local else _Site(mask, None, "")
-    whole = np.ones((picture.height, picture.width), np.bool_)
-    if change.kind != "background":
-        return _Site(whole, None, "")
-    hole, things = find_background(models.eyes, picture)
-    return _Site(whole, hole if things and hole.any() else None, ", ".join((*things, change.value)))
+        wanted = wanted_thing(change)
+        around = describe_around(models.eyes, picture, () if wanted else (change.target,))
+        return _Site(mask, f"{article(wanted)} {around.place}".strip() if wanted else around.all, bool(wanted))
+    if given is not None:
+        return _Site(given)
+    if change.kind == "background" and (ground := find_background(models.eyes, picture)).any():
+        return _Site(ground)
+    return _Site(np.ones((picture.height, picture.width), np.bool_))
 
 
 def _plan(models: EditModels, site: _Site, options: EditOptions) -> Iterator[_Try]:
@@ -158,41 +170,50 @@ def _plan(models: EditModels, site: _Site, options: EditOptions) -> Iterator[_Tr
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     text = options.text_guidance or editor.default_text_guidance
     image = options.image_guidance or editor.default_image_guidance
-    # Nothing is named after a removal: the gap is filled freely.
-    fill = inpainter.default_guidance if site.prompt else 1.0
     for number in range(options.attempts):
-        instructed = site.hole is None or number % 2 == 0
-        more_text, more_image = _SCALES[(number if site.hole is None else number // 2) % len(_SCALES)]
+        instructed = site.prompt is None or number % 2 == 0
+        more_text, more_image = _SCALES[(number if site.prompt is None else number // 2) % len(_SCALES)]
         yield _Try(
             method="instruct" if instructed else "fill",
             seed=(seed + number) % SEEDS,
             steps=options.steps or (editor if instructed else inpainter).default_steps,
-            text_guidance=text * more_text if instructed else fill,
+            text_guidance=text * more_text if instructed else inpainter.default_guidance,
             image_guidance=max(1.0, image * more_image) if instructed else 1.0,
         )
 
 
 def _paint(models: EditModels, picture: Picture, change: Change, site: _Site, how: _Try) -> Picture:
     """The picture after one try, at its own size: edited in a crop at the model's size, pasted back inside the mask."""
-    size = models.hands.editor.default_size if how.method == "instruct" else models.hands.inpainter.default_size
-    mask = site.mask if how.method == "instruct" or site.hole is None else site.hole
-    box = _working_box(picture, mask, size)
+    filled = how.method == "fill"
+    size = models.hands.inpainter.default_size if filled else models.hands.editor.default_size
+    box = _close_box(site.mask) if filled and site.close else _working_box(picture, site.mask, size)
     part = resize(crop(picture, box), _fitted(box, size))
-    if how.method == "instruct":
+    if filled:
+        [painted] = models.hands.inpainter.fill([_filling(part, box, change, site, how)])
+    else:
         request = EditRequest(part, change.instruction, how.seed, how.steps, how.text_guidance, how.image_guidance)
         [painted] = models.hands.editor.edit([request])
-    else:
-        hole = _shrunk(mask[box[1] : box[3], box[0] : box[2]], (part.width, part.height))
-        request = FillRequest(part, hole, site.prompt, how.seed, how.steps, how.text_guidance)
-        [painted] = models.hands.inpainter.fill([request])
     width, height = box[2] - box[0], box[3] - box[1]
     whole = place(picture, resize(painted, (width, height)), box)
-    if mask.all():
+    if site.mask.all():
         return whole
-    return paste_back(picture, whole, mask, feather=max(1, round(_SEAM * min(width, height))))
+    return paste_back(picture, whole, site.mask, feather=max(1, round(_SEAM * min(width, height))))
 
 
-def _working_box(picture: Picture, mask: Mask, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _filling(part: Picture, box: PixelBox, change: Change, site: _Site, how: _Try) -> FillRequest:
+    """A fill of the mask within a crop; a thing that only changes its colour shines through, and so keeps its shape."""
+    hole = _shrunk(site.mask[box[1] : box[3], box[0] : box[2]], (part.width, part.height))
+    strength = _RECOLOUR_STRENGTH if change.kind == "recolour" else 1.0
+    return FillRequest(part, hole, site.prompt or "", how.seed, how.steps, how.text_guidance, strength)
+
+
+def _close_box(mask: Mask) -> PixelBox:
+    """The mask and some of what is around it."""
+    x0, y0, x1, y1 = mask_box(mask)
+    return region_box(mask, margin=max(1, round(_NEAR * max(x1 - x0, y1 - y0))), least=1)
+
+
+def _working_box(picture: Picture, mask: Mask, size: tuple[int, int]) -> PixelBox:
     """The part of the picture that the model sees: all of it unless it is large and the change is small."""
     if mask.all() or max(picture.width, picture.height) <= _LARGE * max(size):
         return (0, 0, picture.width, picture.height)
@@ -200,7 +221,7 @@ def _working_box(picture: Picture, mask: Mask, size: tuple[int, int]) -> tuple[i
     return region_box(mask, margin=int(max(x1 - x0, y1 - y0) / 2), least=max(size))
 
 
-def _fitted(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int]:
+def _fitted(box: PixelBox, size: tuple[int, int]) -> tuple[int, int]:
     """(width, height) of the box's shape with about the model's number of pixels, in multiples of 8."""
     width, height = box[2] - box[0], box[3] - box[1]
     scale = (size[0] * size[1] / (width * height)) ** 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from limner.protocols import Eyes, Mask
 from limner.rules import without_article
 from limner.tagger import SPATIAL
 from limner.types import BadInput, Box, Change, Picture, Region
+from limner.world.caption import article
 
 _MARGIN = 0.03
 """Room around what is changed, as a share of the picture's side: its soft edge, and a shape that may be larger."""
@@ -90,18 +91,43 @@ def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
     return dilate(mask if mask.any() else box_mask(region.box, picture.width, picture.height), room)
 
 
-def find_background(eyes: Eyes, picture: Picture) -> tuple[Mask, tuple[str, ...]]:
-    """The pixels of no thing that the caption names, shape (height, width), and the names of the things found.
+def find_background(eyes: Eyes, picture: Picture) -> Mask:
+    """The pixels of no thing that the caption names, shape (height, width).
 
     What covers most of the picture is no thing but what stands behind all of them.
     """
     [caption] = eyes.captioner.caption([picture])
     [regions] = eyes.detector.detect([picture], [named_things(caption)])
-    things = [r for r in regions if area(r.box) < _MOST * picture.width * picture.height]
+    boxes = [r.box for r in regions if area(r.box) < _MOST * picture.width * picture.height]
     taken = np.zeros((picture.height, picture.width), np.bool_)
-    for mask in eyes.segmenter.segment(picture, [thing.box for thing in things]):
+    for mask in eyes.segmenter.segment(picture, boxes):
         taken |= mask
-    return ~dilate(taken, 1), tuple(dict.fromkeys(thing.label for thing in things))
+    return ~dilate(taken, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a picture shows besides some things: the others, and where they all are («in the snow at night»)."""
+
+    others: tuple[str, ...]
+    place: str
+
+    @property
+    def all(self) -> str:
+        """«a fox and a castle in the snow»."""
+        return f"{' and '.join(map(article, self.others))} {self.place}".strip()
+
+
+def describe_around(eyes: Eyes, picture: Picture, without: Sequence[str]) -> Around:
+    """What the caption says of a picture but for the things `without`, of whatever colour it says that they are."""
+    [caption] = eyes.captioner.caption([picture])
+    names = named_things(caption)
+    [regions] = eyes.detector.detect([picture], [names])
+    found = {region.label for region in regions}
+    gone = {head_noun(name) for name in without}
+    things = [name for name in names if name in found]
+    last = max((caption.rfind(name) + len(name) for name in things), default=0)
+    return Around(tuple(name for name in things if head_noun(name) not in gone), caption[last:].strip(" ,."))
 
 
 def find_thing(eyes: Eyes, picture: Picture, name: str) -> Region:

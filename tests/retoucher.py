@@ -7,7 +7,7 @@ says, on pixels, and disturbs all others a little, as real editors do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -271,12 +271,13 @@ def _free_place(picture: Picture, place: str) -> Box:
 
 @dataclass(slots=True)
 class Filler:
-    """An Inpainter that draws what its prompt names into the mask, a thing or, named last, a ground.
+    """An Inpainter that draws into the mask what its prompt names and the rest of the picture does not show.
 
-    It does nothing for the seeds in `deaf`.
+    It does nothing for the seeds in `deaf`; `asked` keeps the requests.
     """
 
     deaf: Collection[int] = ()
+    asked: list[FillRequest] = field(default_factory=list[FillRequest])
     name: str = "filler"
     model_hash: str = "89ab"
     default_size: tuple[int, int] = (48, 48)
@@ -286,17 +287,18 @@ class Filler:
     def fill(
         self, requests: Sequence[FillRequest], *, on_step: Callable[[int, int], None] | None = None
     ) -> list[Picture]:
+        self.asked += requests
         return [self._fill(request) if request.seed not in self.deaf else request.picture for request in requests]
 
     @staticmethod
     def _fill(request: FillRequest) -> Picture:
         pixels = request.picture.pixels.copy()
-        *_, last = request.prompt.split(", ")
-        pixels[request.mask] = GROUNDS[last if last in GROUNDS else ground_of(request.picture) or "white"]
+        pixels[request.mask] = GROUNDS[ground_of(request.picture) or "white"]
+        shown = {region.label for region in found_in(Picture(pixels))}
         canvas = Image.fromarray(pixels)
         x0, y0, x1, y1 = mask_box(request.mask)
-        if request.prompt and last not in GROUNDS:
-            stamp(canvas, request.prompt, (x0 + 2, y0 + 2, x1 - 2, y1 - 2))
+        for thing in (thing for thing in THINGS if thing in request.prompt and thing not in shown):
+            stamp(canvas, thing, (x0 + 2, y0 + 2, x1 - 2, y1 - 2))
         return Picture(np.where(request.mask[..., None], np.array(canvas), request.picture.pixels))
 
 

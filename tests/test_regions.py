@@ -11,6 +11,7 @@ from limner.protocols import Mask
 from limner.regions import (
     area,
     checked_mask,
+    describe_around,
     find_background,
     find_mask,
     find_thing,
@@ -21,7 +22,7 @@ from limner.regions import (
     parse_box,
 )
 from limner.types import BadInput, Change, Picture
-from tests.retoucher import EYES, show
+from tests.retoucher import EYES, GROUNDS, show
 
 CIRCLE, SQUARE = (28.0, 6.0, 40.0, 18.0), (4.0, 30.0, 16.0, 42.0)
 PICTURE = show(("red circle", CIRCLE), ("blue square", SQUARE))
@@ -178,8 +179,7 @@ def test_boxes_around_and_in_others() -> None:
 
 
 def test_the_background_is_what_no_thing_covers() -> None:
-    mask, names = find_background(EYES, PICTURE)
-    assert set(names) == {"red circle", "blue square"}
+    mask = find_background(EYES, PICTURE)
     assert not mask[30:42, 4:16].any()
     assert not mask[29, 4]  # a pixel of room around each thing
     assert mask[0].all()
@@ -187,7 +187,13 @@ def test_the_background_is_what_no_thing_covers() -> None:
 
 
 def test_what_fills_the_picture_is_no_thing() -> None:
-    picture = show(("blue square", (0, 0, 48, 44)))
-    mask, names = find_background(EYES, picture)
-    assert names == ()
-    assert mask.all()
+    assert find_background(EYES, show(("blue square", (0, 0, 48, 44)))).all()
+
+
+def test_what_is_around_a_thing_is_said_without_it() -> None:
+    night = show(("red circle", CIRCLE), ("blue square", SQUARE), ground=GROUNDS["night"])
+    around = describe_around(EYES, night, ("circle",))
+    assert around.others == ("blue square",)
+    assert around.place == "in the night"
+    assert around.all == "a blue square in the night"
+    assert describe_around(EYES, show(), ()).all == "nothing"
