@@ -30,3 +30,18 @@ two limner.train.clip --tokenizer $W/clip --weights $W/clip --out runs/clip-2 --
 python -m limner.train.ship --unet runs/unet-2/model --clip runs/clip-2/model
 one limner.train.detector --out runs/detector --minutes 18
 python -m limner.train.ship --detector runs/detector/model
+
+# The third day, on AMX. The text-to-image model from the shipped weights, then its shapes; eyes; the editor from all of that.
+two limner.train.text_to_image --weights $W/stable-diffusion --autoencoder $W/stable-diffusion/vae --clip $W/clip \
+    --out runs/unet-3 --single-until -1 --single 0.42 --log-snr -1.1 --rate 0.8 --decay 0.7 --batch 72 --minutes 50
+two limner.train.text_to_image --weights runs/unet-3/model --autoencoder $W/stable-diffusion/vae --clip $W/clip \
+    --out runs/unet-4 --single-until -1 --single 0.6 --log-snr -0.6 --rate 0.6 --decay 0.8 --batch 72 --minutes 27
+one limner.train.segmenter --out runs/segmenter --minutes 11
+one limner.train.captioner --out runs/captioner --minutes 13
+one limner.train.captioner --weights runs/captioner/model --out runs/captioner-2 --minutes 14
+one limner.train.detector --weights $W/detector --rate 0.6 --out runs/detector-2 --minutes 10
+python -m limner.train.ship --unet runs/unet-4/model --segmenter runs/segmenter/model \
+    --captioner runs/captioner-2/model --detector runs/detector-2/model
+two limner.train.editor --base $W/stable-diffusion --out runs/editor --rate 1.0 --decay 0.6 --log-snr -1.2 --batch 64 \
+    --minutes 38
+python -m limner.train.ship --editor runs/editor/model

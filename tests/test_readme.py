@@ -30,7 +30,10 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(("limner draw", "limner show"))])
+DRAWING = tuple(f"limner {verb}" for verb in ("draw", "look", "edit", "show"))
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(DRAWING)])
 def test_cheap_commands(command: str, tmp_path: Path) -> None:
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -40,12 +43,14 @@ def test_cheap_commands(command: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.joinpath("stable-diffusion").is_dir(), reason="the embedded models are not here")
 def test_drawing_commands(tmp_path: Path) -> None:
-    drawing, show, again = (c for c in commands() if c.startswith(("limner draw", "limner show")))
+    drawing, *others = (c for c in commands() if c.startswith(DRAWING))
     assert run(drawing, tmp_path).returncode == 0
     [folder] = (tmp_path / "limner-out").iterdir()
-    for command in (show, again):
+    for command in others:
         done = run(command, folder)
         assert done.returncode == 0, done.stderr
+    assert (folder / "annotated.png").is_file()
+    assert (folder / "edited.png").is_file()
     assert "the same picture" in done.stdout
 
 

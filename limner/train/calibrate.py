@@ -16,6 +16,10 @@ from limner.world.scene import colour_of
 from limner.world.vocabulary import COLOURS
 
 PRECISION = 0.95
+PRESENT = 0.97
+"""The precision of «this thing is there», which a search for pictures is ended by: drawn things are worse than spoilt
+ones."""
+
 _ABSENT = 1
 """So many nouns that are nowhere in a picture are asked of it: easy ones, which must not outweigh the others."""
 
@@ -23,8 +27,8 @@ _SPOILT = 0.4
 """The share of scenes with a spoilt thing: drawn crowds have as many."""
 
 
-def least_threshold(rows: Sequence[tuple[float, bool]]) -> tuple[float, float, float]:
-    """(threshold, precision, recall): the least cosine above which PRECISION of the pairs are true; where none
+def least_threshold(rows: Sequence[tuple[float, bool]], wanted: float = PRECISION) -> tuple[float, float, float]:
+    """(threshold, precision, recall): the least score above which `wanted` of the pairs are true; where none
     reaches it, the one of best precision with at least half the true pairs."""
     ordered = sorted(rows, reverse=True)
     total, true = sum(label for _, label in rows), 0
@@ -32,7 +36,7 @@ def least_threshold(rows: Sequence[tuple[float, bool]]) -> tuple[float, float, f
     for taken, (cosine, label) in enumerate(ordered, 1):
         true += label
         points.append((cosine, true / taken, true / max(total, 1)))
-    good = [point for point in points if point[1] >= PRECISION and point[2] >= 0.05]
+    good = [point for point in points if point[1] >= wanted and point[2] >= 0.05]
     if good:
         return min(good)
     return max((point for point in points if point[2] >= 0.5), key=lambda point: point[1])

@@ -23,7 +23,7 @@ from limner.backends.hardware import plan
 from limner.backends.hub import WEIGHTS
 from limner.backends.segmenter import load_segmenter
 from limner.evaluate import eyes, sections
-from limner.train.calibrate import least_threshold, presence_claims
+from limner.train.calibrate import PRESENT, least_threshold, presence_claims
 from limner.train.libraries import from_folder, to_folder
 from limner.world.sample import Palette
 from limner.world.vocabulary import COLOURS
@@ -39,7 +39,7 @@ def ship_detector(source: Path, palette: Palette, count: int = SCENES) -> None:
     scenes = sections.rendered(palette, count)
     total = sum(len(sight.truth) for sight in scenes.known)
     detector.threshold = round(eyes.best_threshold(eyes.claims(detector, scenes.known), total), 3)
-    present, precision, recall = least_threshold(presence_claims(detector, palette, 2 * count))
+    present, precision, recall = least_threshold(presence_claims(detector, palette, 2 * count), PRESENT)
     figures = sections.detector_figures(detector, scenes)
     figures |= {"things, precision": precision, "things, recall": recall}
     known = {"nouns": list(palette.concepts), "colours": list(COLOURS)}

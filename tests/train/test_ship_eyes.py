@@ -21,7 +21,7 @@ from limner.backends.segmenter import load_segmenter
 from limner.evaluate import eyes, sections
 from limner.protocols import EditRequest
 from limner.train import ship_eyes
-from limner.train.calibrate import least_threshold, presence_claims
+from limner.train.calibrate import PRESENT, least_threshold, presence_claims
 from limner.train.ship_eyes import ship_captioner, ship_detector, ship_editor, ship_segmenter
 from limner.types import ModelUnavailable, Picture
 from tests import tiny_eyes, tiny_hands
@@ -117,7 +117,7 @@ def test_a_detector_ships_with_its_best_threshold_and_asks_bare_nouns(trained: P
     assert {name: told["reached"][name] for name in figures} == figures
     assert "red circle" in shipped.things
     rows = presence_claims(shipped, SHAPES, 2 * COUNT)
-    present, precision, recall = least_threshold(rows)
+    present, precision, recall = least_threshold(rows, PRESENT)
     assert shipped.present == told["present"] == round(present, 3)
     assert told["reached"]["things, precision"] == round(precision, 3)
     assert told["reached"]["things, recall"] == round(recall, 3)
