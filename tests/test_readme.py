@@ -46,12 +46,12 @@ def test_drawing_commands(tmp_path: Path) -> None:
     drawing, *others = (c for c in commands() if c.startswith(DRAWING))
     assert run(drawing, tmp_path).returncode == 0
     [folder] = (tmp_path / "limner-out").iterdir()
-    for command in others:
-        done = run(command, folder)
+    told = [run(command, folder) for command in others]
+    for done in told:
         assert done.returncode == 0, done.stderr
     assert (folder / "annotated.png").is_file()
     assert (folder / "edited.png").is_file()
-    assert "the same picture" in done.stdout
+    assert "the same picture" in told[-1].stdout
 
 
 def test_help_texts_have_not_drifted() -> None:

@@ -17,6 +17,8 @@ class Knowing:
     things are."""
 
     name = "knowing"
+    threshold = present = 0.1
+    things: frozenset[str] = frozenset()
 
     def __init__(self, seen: Iterable[Sight], shift: float = 0.0) -> None:
         self.sights = {sight.picture.sha256: sight for sight in seen}
@@ -44,6 +46,8 @@ class Knowing:
 
 class Blind:
     name = "blind"
+    threshold = present = 0.1
+    things: frozenset[str] = frozenset()
 
     def detect(
         self, pictures: Sequence[Picture], queries: Sequence[Sequence[str]], *, threshold: float | None = None

@@ -33,6 +33,8 @@ class Truth:
     """Knows every scene of the evaluation; any picture is taken for the scene whose render is nearest."""
 
     name = "truth"
+    threshold = present = 0.1
+    things: frozenset[str] = frozenset()
     model_hash = ""
     default_size: tuple[int, int] = (128, 128)
     default_steps = 1
