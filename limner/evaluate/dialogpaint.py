@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from random import Random
 from statistics import fmean
@@ -195,13 +196,15 @@ def _distances(scorer: ImageTextScorer, truth: np.ndarray[Any, Any], pictures: S
 def drift_curves(models: EditModels, chain: Sequence[str], start: Picture, *, seed: int = 0) -> dict[str, list[float]]:
     """Mean difference (of 255) from `start` of the pixels that no round of ours was to touch, after each round.
 
-    Both methods carry out the same instructions on their own last picture.
+    Both methods carry out the same instructions on their own last picture. A round that ours refuses, because it does
+    not find the thing any more, leaves its picture as it was.
     """
     ours, plain, touched = start, start, np.zeros(start.pixels.shape[:2], np.bool_)
     curves: dict[str, list[float]] = {name: [] for name in METHODS}
     for number, instruction in enumerate(chain):
-        result = finish(edit(models, ours, EditOptions(parse_instruction(instruction), seed=seed + number)))
-        ours, touched = result.best.picture, touched | result.mask
+        with suppress(BadInput):
+            result = finish(edit(models, ours, EditOptions(parse_instruction(instruction), seed=seed + number)))
+            ours, touched = result.best.picture, touched | result.mask
         editor = models.hands.editor
         scales = (editor.default_text_guidance, editor.default_image_guidance)
         [plain] = editor.edit([EditRequest(plain, instruction, seed + number, editor.default_steps, *scales)])
