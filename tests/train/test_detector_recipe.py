@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, CLIPTokenizer, OwlViTForObjectDetection
 
+from limner.train.chimera import show
 from limner.train.detector import (
     Query,
     all_queries,
@@ -126,7 +127,10 @@ def test_labels_are_true_of_the_scenes() -> None:
     batch = new_batch(Random(3), 12, QUERIES, SHAPES)
     rng = Random(3)
     stages = ["single", "pair", "count", "crowd"]
-    scenes = [sample_scene(rng, s, SHAPES) for s in rng.choices(stages, [0.2, 0.4, 0.15, 0.25], k=12)]
+    chosen = rng.choices(stages, [0.2, 0.4, 0.15, 0.25], k=12)
+    shown = [show(sample_scene(rng, stage, SHAPES), rng, SHAPES) for stage in chosen]
+    assert any(each.false for each in shown), "some things are spoilt, and not there"
+    scenes = [each.scene for each in shown]
     assert batch.labels.shape == batch.counted.shape == (12, 64, len(QUERIES))
     truth = [[is_true(Fact("colour", q.text, q.concept, q.colour), scene) for q in QUERIES] for scene in scenes]
     assert batch.labels.amax(1).bool().numpy().tolist() == truth
