@@ -162,8 +162,8 @@ class DiffusionModel:
         Some processors' half-precision kernels give a lone picture other bits than one in company, and all company
         the same: there a pair is the least, for else every picture would have to be drawn alone, at half the speed.
         """
-        sizes = list(_halvings(self.max_batch))
-        joins = (unit for unit in (1, 2) if any(self._alike(n, unit, task) for n in sizes if n > unit))
+        # Only the next size is tried: a lone picture of a large model must not wait for a probe of eight.
+        joins = (unit for unit in (1, 2) if 2 * unit <= self.max_batch and self._alike(2 * unit, unit, task))
         return next(joins, 1)
 
     def _alike(self, size: int, unit: int, task: _Task) -> bool:

@@ -17,6 +17,7 @@ from limner.types import Picture
 from limner.world.render import render
 from limner.world.sample import Palette
 from limner.world.scene import Fact, Scene, Thing
+from limner.world.vocabulary import pair_held_out
 
 SHARE = 0.3
 """How many of the scenes with several things have one of them spoilt."""
@@ -34,14 +35,23 @@ class Shown:
 def show(scene: Scene, rng: Random, palette: Palette, share: float = SHARE) -> Shown:
     """The scene rendered; in a `share` of those with several things, each of its own kind, one is spoilt."""
     several = len(scene.things) > 1 and len({thing.concept for thing in scene.things}) == len(scene.things)
-    return spoilt(scene, rng, palette) if several and rng.random() < share else Shown(scene, render(scene))
+    wanted = several and rng.random() < share and _mixable(scene, palette)
+    return spoilt(scene, rng, palette) if wanted else Shown(scene, render(scene))
+
+
+def _mixable(scene: Scene, palette: Palette) -> list[str]:
+    """Nouns that may stand half in the scene: never one of a held-out pair, however badly it is seen."""
+    present = {thing.concept for thing in scene.things}
+    return [
+        name for name in palette.concepts if name not in present and not any(pair_held_out(name, p) for p in present)
+    ]
 
 
 def spoilt(scene: Scene, rng: Random, palette: Palette) -> Shown:
-    """The scene with one thing spoilt; what is true of it is the scene without that thing."""
+    """The scene with one thing spoilt; what is true of it is the scene without that thing. Raises IndexError where
+    nothing may be mixed in."""
     number = rng.randrange(len(scene.things))
-    thing, present = scene.things[number], {thing.concept for thing in scene.things}
-    other = rng.choice([name for name in palette.concepts if name not in present])
+    thing, other = scene.things[number], rng.choice(_mixable(scene, palette))
     rest = replace(scene, things=(*scene.things[:number], *scene.things[number + 1 :]))
     if rng.random() < 0.3:
         # Rest and thing as seen through each other, so that hardly more than an outline is left.

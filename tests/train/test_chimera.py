@@ -11,7 +11,7 @@ from limner.types import Picture
 from limner.world.render import annotate, render
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import Scene, is_true
-from limner.world.vocabulary import SHAPE_CONCEPTS
+from limner.world.vocabulary import SHAPE_CONCEPTS, pair_held_out
 
 SHAPES = Palette(concepts=tuple(SHAPE_CONCEPTS), styles=("shapes",), tint=0.5)
 
@@ -75,3 +75,10 @@ def test_about_the_asked_share_is_spoilt() -> None:
     rng = Random(0)
     spoiled = [bool(show(scene, rng, SHAPES, share=0.3).false) for scene in pairs(200)]
     assert 0.2 < sum(spoiled) / 200 < 0.4
+
+
+def test_a_held_out_pair_is_not_even_half_shown() -> None:
+    for number, scene in enumerate(pairs(40)):
+        present = {thing.concept for thing in scene.things}
+        mixed = {fact.concept for fact in spoilt(scene, Random(number), SHAPES).false}
+        assert not any(pair_held_out(a, b) for a in mixed for b in present)
