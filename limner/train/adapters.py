@@ -7,7 +7,7 @@ sum formed once a step, which costs less than a second path for every activation
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -46,6 +46,27 @@ def add_low_rank(module: nn.Module, rank: int, *, whole: Collection[str] = ()) -
         if rank * (len(weight) + weight[0].numel()) < weight.numel():
             weight.requires_grad_(False)
             parametrize.register_parametrization(layer, "weight", LowRank(weight, rank))
+
+
+@torch.no_grad()
+def resume_low_rank(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put a finished difference (`low_rank_difference`) into a module that `add_low_rank` made ready for that rank.
+
+    Raises ValueError for a name or a shape that the module does not have, before anything is changed.
+    """
+    state, values = module.state_dict(), dict[str, Tensor]()
+    for name, tensor in tensors.items():
+        stem, _, kind = name.rpartition(".")
+        if kind in ("up", "down"):
+            values[f"{stem.removesuffix('.weight')}.{_PLACE}0.{kind}"] = tensor
+        elif kind == "full":
+            values[stem] = state[stem].float() + tensor.float() if stem in state else tensor
+        else:
+            values[name] = tensor
+    if wrong := [name for name, value in values.items() if name not in state or state[name].shape != value.shape]:
+        raise ValueError(f"the module has no {wrong[0]!r} of that shape: its factors are of another rank or base")
+    for name, value in values.items():
+        state[name].copy_(value)
 
 
 @torch.no_grad()

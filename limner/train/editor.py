@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -25,10 +25,10 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
-from limner.train.adapters import add_low_rank, low_rank_difference
+from limner.train.adapters import add_low_rank, low_rank_difference, resume_low_rank
 from limner.train.autoencoder import posterior, to_tensor
 from limner.train.libraries import seed_torch
 from limner.train.loop import Budget, fit, start_processes
@@ -47,9 +47,17 @@ REUSE = 3
 CHANGED_WEIGHT = 4.0
 """How much more a latent cell counts whose pixels the edit changes."""
 
+SHARES: dict[EditKind, float] = {
+    "replace": 1.0, "add": 1.0, "remove": 0.8, "recolour": 1.2, "restyle": 1.6, "background": 1.2, "time": 1.4,
+    "weather": 1.8,
+}  # fmt: skip
+"""How often each kind is shown. What changes all cells takes the longest to learn (docs/LOG.md)."""
+
 PALETTE = Palette(tint=0.4, other_time=0.15)
 UNET_RANK, TEXT_RANK = 28, 12
 """What fits into the space left: 7.5 MB in half precision."""
+
+_DIFFERENCE = "_difference.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class Pool:
     vae: AutoencoderKL
     scale: float
     palette: Palette = PALETTE
-    kinds: Sequence[EditKind] | None = None
+    shares: Mapping[EditKind, float] = field(default_factory=lambda: SHARES)
     waiting: deque[Sample] = field(default_factory=deque[Sample])
 
     def take(self, rng: Random, count: int) -> list[Sample]:
@@ -83,7 +91,7 @@ class Pool:
         return [*new, *old]
 
     def _sampled(self, rng: Random) -> EditTriple:
-        return sample_edit(rng, rng.choice(list(self.kinds)) if self.kinds else None, self.palette)
+        return sample_edit(rng, *rng.choices(list(self.shares), list(self.shares.values())), self.palette)
 
     def encode(self, triples: Sequence[EditTriple]) -> list[Sample]:
         """The triples rendered and encoded; the source's latents are the posterior's mode, as the pipeline's are."""
@@ -145,15 +153,21 @@ class Editor:
         folder.mkdir(parents=True, exist_ok=True)
         pairs = {"unet": (self.parts.unet, self.base.unet), "text_encoder": (self.parts.text, self.base.text)}
         for name, (tuned, untouched) in pairs.items():
-            save_file(low_rank_difference(tuned, untouched), folder / f"{name}_difference.safetensors")
+            save_file(low_rank_difference(tuned, untouched), folder / f"{name}{_DIFFERENCE}")
         (folder / "limner.json").write_text(json.dumps({"base": "embedded:stable-diffusion"}))
 
 
-def start(base: Path) -> Editor:
-    """The editor to train, from the folder of a text-to-image pipeline; U-Net and text tower in factors."""
+def start(base: Path, weights: Path | None = None) -> Editor:
+    """The editor to train, from the folder of a text-to-image pipeline; U-Net and text tower in factors.
+
+    `weights` is a folder that `Editor.keep` wrote for the same base: training goes on from there.
+    """
     parts, untouched = (begin(base / "vae", base / "tokenizer", base, freeze_text=False) for _ in range(2))
     add_low_rank(widen(parts.unet), UNET_RANK, whole=("conv_in",))
     add_low_rank(parts.text, TEXT_RANK)
+    if weights:
+        resume_low_rank(parts.unet, load_file(weights / f"unet{_DIFFERENCE}"))
+        resume_low_rank(parts.text, load_file(weights / f"text_encoder{_DIFFERENCE}"))
     return Editor(parts, untouched)
 
 
@@ -162,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", type=Path, required=True, help="the text-to-image pipeline's folder")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="go on from this editor, a difference to the same base")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=BATCH, help="samples a step and process")
     parser.add_argument("--log-snr", type=float, default=LOG_SNR_MEAN, help="mean log SNR of the timesteps")
@@ -170,7 +185,7 @@ def main() -> None:
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
-    editor = start(args.base)
+    editor = start(args.base, args.weights)
     parts = editor.parts
     vae_config: Any = parts.vae.config
     pool, table = Pool(parts.vae, float(vae_config.scaling_factor)), log_snr_table(parts.scheduler)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from limner.backends.lowrank import apply_difference
-from limner.train.adapters import add_low_rank, low_rank_difference
+from limner.train.adapters import add_low_rank, low_rank_difference, resume_low_rank
 from limner.train.libraries import seed_torch
 
 
@@ -73,3 +74,21 @@ def test_a_layer_of_another_shape_is_given_whole() -> None:
 def test_what_did_not_change_is_left_out() -> None:
     base = network()
     assert low_rank_difference(copy.deepcopy(base), base) == {}
+
+
+def test_training_goes_on_from_a_finished_difference() -> None:
+    model, base = trained(4, whole=("1",))
+    again = copy.deepcopy(base)
+    add_low_rank(again, 4, whole=("1",))
+    resume_low_rank(again, low_rank_difference(model, base))
+    torch.testing.assert_close(again(IDS), model(IDS))
+
+
+def test_a_difference_of_another_rank_is_refused() -> None:
+    model, base = trained(4)
+    before = base(IDS)
+    again = copy.deepcopy(base)
+    add_low_rank(again, 6)
+    with pytest.raises(ValueError, match="another rank or base"):
+        resume_low_rank(again, low_rank_difference(model, base))
+    torch.testing.assert_close(again(IDS), before)

@@ -117,7 +117,7 @@ def test_cells_that_change_weigh_more(vae: AutoencoderKL) -> None:
 
 
 def test_each_triple_is_trained_on_at_most_reuse_times(vae: AutoencoderKL) -> None:
-    pool, rng = Pool(vae, SCALE, SHAPES, kinds=("remove", "recolour")), Random(0)
+    pool, rng = Pool(vae, SCALE, SHAPES, shares={"remove": 1, "recolour": 1}), Random(0)
     taken = [each for _ in range(5) for each in pool.take(rng, 3)]
     assert len(taken) == 15
     assert max(Counter(map(id, taken)).values()) <= REUSE
