@@ -9,7 +9,7 @@ PROMPT ?= a red fox to the left of a castle in the snow
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 
-.PHONY: setup draw test docs bench clean
+.PHONY: setup draw test test-kill test-postgres docs bench clean
 
 draw: $(VENV)/.installed ## draw PROMPT
 	$(BIN)/limner draw "$(PROMPT)"
@@ -19,6 +19,12 @@ test: $(VENV)/.installed-test ## lint, types, tests
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest
+
+test-kill: $(VENV)/.installed-test ## kill a process fifty times and look whether anything was lost: a few minutes
+	$(BIN)/python -m pytest -m long tests/test_kill.py
+
+test-postgres: $(VENV)/.installed-test ## the store on a PostgreSQL of its own, which Debian's postgresql package brings
+	$(BIN)/python -m pytest -rs -k postgres tests/test_store.py tests/test_archive.py tests/test_kill.py
 
 docs: $(VENV)/.installed-test ## refresh the README's help texts; write the API's pages to build/docs
 	$(BIN)/python docs/update_readme.py

@@ -6,20 +6,18 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from limner import __version__, terminal
+from limner.cli_sessions import chat, sessions_app
+from limner.flags import Json, Llm, Model, Pictures, Scorer, Seed, studio_of, tell
 from limner.types import BadInput, LimnerError
 
-if TYPE_CHECKING:
-    from limner.studio import Studio
-
 STOPPED = 130
-Report = Mapping[str, Any]
 
 app = typer.Typer(
     help="Draw what you say, and see which of your words are in the picture.",
@@ -30,16 +28,11 @@ app = typer.Typer(
 models_app = typer.Typer(help="The models that draw and score.")
 world_app = typer.Typer(help="The picture world that the embedded models learned from.")
 eval_app = typer.Typer(help="Measure the models and the method.")
+app.command()(chat)
+app.add_typer(sessions_app, name="sessions")
 app.add_typer(models_app, name="models")
 app.add_typer(world_app, name="world")
 app.add_typer(eval_app, name="eval")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Model = Annotated[str | None, typer.Option(help="A profile, a local folder or a hub id; see `limner models list`.")]
-Scorer = Annotated[str | None, typer.Option(help="Score with another model than the profile's.")]
-Llm = Annotated[str | None, typer.Option(help="Language model: rules, openai:MODEL or local:FOLDER.")]
-Seed = Annotated[int | None, typer.Option(help="Start here; picture i has seed + i.")]
-Pictures = Annotated[int, typer.Option("-n", "--count", help="How many.")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,18 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or ["no message"])[0]
-
-
-def _studio(**flags: object) -> Studio:
-    """The studio for these flags; imported here so that `limner --help` stays quick."""
-    from limner.config import load_settings
-    from limner.studio import Studio
-
-    return Studio(load_settings(flags))
-
-
-def _print(report: Report, as_json: bool, plainly: Callable[[Report], None] = terminal.facts) -> None:
-    (terminal.emit if as_json else plainly)(report)
 
 
 def _version(wanted: bool) -> None:
@@ -121,13 +102,13 @@ def draw(
     """Draw a prompt until all its words are in the picture, and say which are."""
     flags: dict[str, Any] = {"count": count, "rounds": rounds, "threshold": threshold, "seed": seed, "steps": steps}
     flags |= {"guidance": guidance, "size": size, "model": model, "scorer": scorer, "llm": llm, "out": out}
-    studio = _studio(**flags, baseline=baseline, metadata=None if metadata is None else not metadata)
+    studio = studio_of(**flags, baseline=baseline, metadata=None if metadata is None else not metadata)
     if like and prompt:
         raise BadInput("a prompt and --like were both given", "--like draws the prompt inside the file")
     if like:
-        _print(terminal.follow(studio.draw_again(like)), json, terminal.drawn_again)
+        tell(terminal.follow(studio.draw_again(like)), json, terminal.drawn_again)
     else:
-        _print(terminal.follow(studio.draw(prompt or "")), json, terminal.drawing)
+        tell(terminal.follow(studio.draw(prompt or "")), json, terminal.drawing)
 
 
 @app.command()
@@ -139,7 +120,7 @@ def look(
     out: Annotated[Path | None, typer.Option(help="Save the picture with boxes and masks drawn in.")] = None,
 ) -> None:
     """Say what is in a picture and where."""
-    _print(terminal.follow(_studio(model=model).look(picture, find, out)), json, terminal.seen)
+    tell(terminal.follow(studio_of(model=model).look(picture, find, out)), json, terminal.seen)
 
 
 @app.command()
@@ -165,27 +146,27 @@ def edit(
     """Change a picture as you say, and nothing else in it."""
     flags: dict[str, Any] = {"image_guidance": image_guidance, "text_guidance": text_guidance, "count": count}
     flags |= {"seed": seed, "steps": steps, "model": model, "llm": llm, "out": out}
-    studio = _studio(**flags, metadata=None if metadata is None else not metadata)
+    studio = studio_of(**flags, metadata=None if metadata is None else not metadata)
     work = studio.edit(picture, instruction, box=box, mask=mask, compare=compare)
-    _print(terminal.follow(work), json, terminal.edited)
+    tell(terminal.follow(work), json, terminal.edited)
 
 
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="A PNG that Limner made.")], json: Json = False) -> None:
     """Print how a picture was made."""
-    _print(_studio().recipe(file), json)
+    tell(studio_of().recipe(file), json)
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
     """Say what this installation has and how it would run here."""
-    _print(_studio().doctor(), json)
+    tell(studio_of().doctor(), json)
 
 
 @models_app.command("list")
 def models_list(json: Json = False) -> None:
     """List the profiles, and whether their models are on this machine."""
-    _print({"profiles": _studio().models_list()}, json, terminal.profiles)
+    tell({"profiles": studio_of().models_list()}, json, terminal.profiles)
 
 
 @models_app.command("show")
@@ -193,7 +174,7 @@ def models_show(
     name: Annotated[str, typer.Argument(help="A profile, a local folder or a hub id.")], json: Json = False
 ) -> None:
     """Show one profile, and the words it knows where it knows only some."""
-    _print(_studio().models_show(name), json)
+    tell(studio_of().models_show(name), json)
 
 
 @world_app.command("show")
@@ -206,7 +187,7 @@ def world_show(
     json: Json = False,
 ) -> None:
     """Make one scene: its picture, its caption, and all that is true of it."""
-    _print(_studio().world_show(out, seed=seed, stage=stage, style=style, size=size), json)
+    tell(studio_of().world_show(out, seed=seed, stage=stage, style=style, size=size), json)
 
 
 @world_app.command("sample")
@@ -220,20 +201,20 @@ def world_sample(
     json: Json = False,
 ) -> None:
     """Make many scenes into a folder, with a line of JSON each in metadata.jsonl."""
-    made = _studio().world_sample(out, count=count, seed=seed, stage=stage, style=style, size=size)
-    _print(terminal.follow(made), json)
+    made = studio_of().world_sample(out, count=count, seed=seed, stage=stage, style=style, size=size)
+    tell(terminal.follow(made), json)
 
 
 @world_app.command("splits")
 def world_splits(json: Json = False) -> None:
     """Say what training never sees."""
-    _print(_studio().world_splits(), json)
+    tell(studio_of().world_splits(), json)
 
 
 @world_app.command("fetch")
 def world_fetch() -> None:
     """Bring the world's art into the cache, by npm, pinned and checked."""
-    for folder in _studio().world_fetch():
+    for folder in studio_of().world_fetch():
         terminal.say(folder)
 
 
@@ -252,8 +233,8 @@ def eval_world(
     Then how well the models that look see: boxes, sides, numbers, masks and nouns. Editing has `limner eval
     dialogpaint`.
     """
-    studio = _studio(model=model, steps=steps, guidance=guidance)
-    _print(terminal.follow(studio.eval_world(count, seeds, only)), json, terminal.measured)
+    studio = studio_of(model=model, steps=steps, guidance=guidance)
+    tell(terminal.follow(studio.eval_world(count, seeds, only)), json, terminal.measured)
 
 
 @eval_app.command("gptdrawer")
@@ -267,7 +248,7 @@ def eval_gptdrawer(
     json: Json = False,
 ) -> None:
     """Measure what the refinement is worth, against the plain prompt with as many pictures."""
-    studio = _studio(rounds=rounds, seed=seed, model=model, scorer=scorer, llm=llm)
+    studio = studio_of(rounds=rounds, seed=seed, model=model, scorer=scorer, llm=llm)
     report, tables = terminal.follow(studio.eval_gptdrawer(count))
     if json:
         terminal.emit(report)
@@ -283,8 +264,8 @@ def eval_dialogpaint(
     json: Json = False,
 ) -> None:
     """Measure edits by instruction: do they succeed, and what happens to the rest of the picture."""
-    report, rows = terminal.follow(_studio(seed=seed, model=model).eval_dialogpaint(count))
-    _print(report if json else rows, json, terminal.rows)
+    report, rows = terminal.follow(studio_of(seed=seed, model=model).eval_dialogpaint(count))
+    tell(report if json else rows, json, terminal.rows)
 
 
 if __name__ == "__main__":

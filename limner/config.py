@@ -2,7 +2,8 @@
 
 Later wins: the defaults here, then the TOML file, then `LIMNER_*` variables, then flags. A profile
 names the models that play each role; `--model` takes a profile, a local folder or a hub id.
-HF_HOME and HF_HUB_OFFLINE are honoured by huggingface_hub itself.
+Sessions lie in `data` unless `database_url` (SQLAlchemy) and `blobs_url` (fsspec) say otherwise; a database's password
+is a secret. HF_HOME and HF_HUB_OFFLINE are honoured by huggingface_hub itself.
 """
 
 from __future__ import annotations
@@ -75,6 +76,12 @@ class Settings(_Frozen):
     threads: Annotated[int, Field(ge=1)] | None = None
     workers: Annotated[int, Field(ge=1)] = 1
     cache: Path = Field(default_factory=lambda: platformdirs.user_cache_path("limner"))
+    ask: Literal["never", "needed", "often"] = "needed"
+    mode: Literal["rewrite", "edit", "auto"] = "auto"
+    database_url: SecretStr | None = None
+    blobs_url: str | None = None
+    data: Path = Field(default_factory=lambda: platformdirs.user_data_path("limner"))
+    term_program: str = ""
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
 
@@ -204,7 +211,7 @@ def _from_file(path: Path) -> dict[str, Given]:
 
 def _from_environment(variables: Mapping[str, str]) -> dict[str, Given]:
     ours = (name for name in variables if name.startswith(PREFIX) and name != "LIMNER_CONFIG")
-    shared = (name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if variables.get(name))
+    shared = [name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TERM_PROGRAM") if variables.get(name)]
     found = {name.lower(): name for name in shared} | {name.removeprefix(PREFIX).lower(): name for name in ours}
     return {key: (variables[name], name) for key, name in found.items()}
 
@@ -216,6 +223,6 @@ def _explain(error: ValidationError, model: type[BaseModel], origins: Mapping[st
     origin = origins.get(str(first["loc"][0]), f"{file}: {key}")
     if first["type"] == "extra_forbidden":
         return BadInput(f"{origin} is not a setting", f"settings: {', '.join(model.model_fields)}")
-    shown = "" if "api_key" in key else f", not {first['input']!r}"
+    shown = "" if "api_key" in key or key == "database_url" else f", not {first['input']!r}"
     reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return BadInput(f"{origin} {reason}{shown}")

@@ -6,7 +6,7 @@ What is looked for is what the user asks for, or else the things that the captio
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
 from limner import rules
@@ -15,6 +15,10 @@ from limner.tagger import SPATIAL
 from limner.types import AnnotatedPicture, BadInput, Event, Picture, Region
 
 MAX_QUERIES = 64
+_PLACES = {
+    "left": "left", "leftmost": "left", "right": "right", "rightmost": "right", "top": "top", "upper": "top",
+    "bottom": "bottom", "lower": "bottom", "middle": "middle", "central": "middle",
+}  # fmt: skip
 _LINK = re.compile(rf"\s+(?:{'|'.join(SPATIAL)}|of|in|on|at|with|by|from|to|that|which|who)\s", re.IGNORECASE)
 
 
@@ -40,6 +44,26 @@ def head_noun(name: str) -> str:
     """The bare noun of a thing's name: «car» for «red car» and for «red car next to the house»."""
     words = _LINK.split(name, maxsplit=1)[0].split()
     return words[-1] if words else ""
+
+
+def split_place(name: str) -> tuple[str, str]:
+    """«left car» as ("left", "car"); the place is "" where the name says none."""
+    first, _, rest = name.partition(" ")
+    place = _PLACES.get(first.lower(), "")
+    return (place, rest) if place and rest else ("", name)
+
+
+def in_place(regions: Sequence[Region], place: str) -> list[Region]:
+    """The regions, the one that lies furthest to the `place` («left», «top», ...; "" keeps their order) first."""
+    middle = sum(r.box[0] + r.box[2] for r in regions) / max(1, len(regions))
+    keys: dict[str, Callable[[Region], float]] = {
+        "middle": lambda r: abs(r.box[0] + r.box[2] - middle),
+        "left": lambda r: r.box[0] + r.box[2],
+        "right": lambda r: -r.box[0] - r.box[2],
+        "top": lambda r: r.box[1] + r.box[3],
+        "bottom": lambda r: -r.box[1] - r.box[3],
+    }
+    return sorted(regions, key=keys[place]) if place in keys else list(regions)
 
 
 def look(eyes: Eyes, picture: Picture, queries: Sequence[str] = ()) -> Generator[Event, None, AnnotatedPicture]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from limner.image.paste import box_mask, dilate
-from limner.look import head_noun, named_things
+from limner.look import head_noun, in_place, named_things, split_place
 from limner.protocols import Eyes, Mask
 from limner.rules import without_article
 from limner.tagger import SPATIAL
@@ -131,13 +131,17 @@ def describe_around(eyes: Eyes, picture: Picture, without: Sequence[str]) -> Aro
 
 
 def find_thing(eyes: Eyes, picture: Picture, name: str) -> Region:
-    """The best region for «red car», or for «car» where no red one is found. Raises BadInput without either."""
-    [regions] = eyes.detector.detect([picture], [list(dict.fromkeys((name, head_noun(name))))])
-    exact = [region for region in regions if region.label == name] or regions
+    """The best region for «red car», or for «car» where no red one is found; of «left car» the leftmost.
+
+    Raises BadInput without any.
+    """
+    place, noun = split_place(name)
+    [regions] = eyes.detector.detect([picture], [list(dict.fromkeys((noun, head_noun(noun))))])
+    exact = [region for region in regions if region.label == noun] or regions
     if not exact:
         [caption] = eyes.captioner.caption([picture])
         raise BadInput(f"no {name} was found; the picture seems to show {caption}", "say where with --box or --mask")
-    return max(exact, key=lambda region: region.score)
+    return in_place(exact, place)[0] if place else max(exact, key=lambda region: region.score)
 
 
 def _free_box(eyes: Eyes, picture: Picture, place: str) -> Box:

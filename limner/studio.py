@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Generator
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from limner.toolbox import Toolbox, all_here, vocabulary
 from limner.types import Change, Event
 
 if TYPE_CHECKING:
+    from limner.conversations import Conversations
     from limner.draw import DrawOptions
     from limner.edit import EditOptions
     from limner.protocols import Mask
@@ -31,6 +33,13 @@ class Studio:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.tools = Toolbox(settings)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """The sessions, opened when they are first asked for."""
+        from limner.conversations import Conversations
+
+        return Conversations(self.settings)
 
     def draw(self, prompt: str) -> Generator[Event, None, dict[str, Any]]:
         """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`."""
@@ -189,6 +198,8 @@ class Studio:
             "cache": str(self.settings.cache),
             "hub_cache": constants.HF_HUB_CACHE,
             "hub_offline": constants.HF_HUB_OFFLINE,
+            "sessions": str(self.settings.data),
+            "problems": self.conversations.problems() or "none",
         }
 
     def eval_world(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from rich.console import Console
@@ -108,13 +109,25 @@ def facts(values: Mapping[str, object]) -> None:
 
 def drawing(report: Mapping[str, Any]) -> None:
     """A run of `limner draw`: the scorecard of the best picture, what is missing in it, and where the files are."""
-    best, least = report["best"], report["threshold"]
-    scores: dict[str, float] = best["scores"]
+    best = report["best"]
+    scorecard(best["scores"], report["threshold"])
+    say(f"{best['file']}  (seed {best['seed']}; {report['pictures_drawn']} drawn, all of them in {report['sheet']})")
+
+
+def scorecard(scores: Mapping[str, float], least: Mapping[str, float]) -> None:
+    """Each keyword with its score, and whether that is enough; then what is missing, in one line."""
     rows = [(word, score, least[word], score >= least[word]) for word, score in scores.items()]
     table(("keyword", "score", "needed", "in the picture"), rows)
     missing = [word for word, *_, present in rows if not present]
     say(f"Not in the picture: {', '.join(missing)}." if missing else "Everything you said passes.")
-    say(f"{best['file']}  (seed {best['seed']}; {report['pictures_drawn']} drawn, all of them in {report['sheet']})")
+
+
+def checks(found: Mapping[str, Mapping[str, Any]], warnings: Sequence[str], drift: float) -> None:
+    """What an edit was asked and whether it is so; how far the pixels outside its region moved."""
+    table(("check", "value", "passed"), [(name, each["value"], each["passed"]) for name, each in found.items()])
+    for warning in warnings:
+        complain(f"limner: {warning}")
+    say("nothing changed outside the region" if drift == 0 else f"drift outside the region: {drift:.2f} of 255")
 
 
 def seen(report: Mapping[str, Any]) -> None:
@@ -157,6 +170,31 @@ def profiles(report: Mapping[str, Any]) -> None:
 def rows(report: Mapping[str, Any]) -> None:
     """A report's rows, all alike, as one table under their names."""
     table(list(report["rows"][0]), [list(row.values()) for row in report["rows"]])
+
+
+def rows_or(empty: str) -> Callable[[Mapping[str, Any]], None]:
+    """`rows`, or one line where there are none."""
+    return lambda report: rows(report) if report["rows"] else say(empty)
+
+
+def sessions(report: Mapping[str, Any]) -> None:
+    """The sessions there are: name, turns, what each shows, when it was begun."""
+    if not report["sessions"]:
+        say("There are no sessions yet; `limner chat` begins one.")
+        return
+    lines = [(each["session"], each["turns"], each["shows"], _day(each["created"])) for each in report["sessions"]]
+    table(("session", "turns", "shows", "begun"), lines)
+
+
+def session(report: Mapping[str, Any]) -> None:
+    """One session: its settings, then a line a turn."""
+    facts({name: value for name, value in report.items() if name in ("session", "shows", "settings", "branches")})
+    lines = [(place, row["parent"], row["headline"], row["seconds"]) for place, row in enumerate(report["rows"], 1)]
+    table(("turn", "after", "what", "seconds"), lines)
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def measured(report: Mapping[str, Any]) -> None:

@@ -136,6 +136,12 @@ class Toolbox:
         return Eyes(self.detector, self.segmenter, self.captioner)
 
     @property
+    def sees(self) -> bool:
+        """Whether detector, segmenter and captioner are on this machine."""
+        roles = (self.profile.detector, self.profile.segmenter, self.profile.captioner)
+        return all(is_here(role.source) for role in roles)
+
+    @property
     def eyes_here(self) -> tuple[Detector | None, Segmenter | None, Captioner | None]:
         """Detector, segmenter and captioner, None for each that would have to be fetched."""
         profile = self.profile

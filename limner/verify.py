@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limner.look import head_noun, named_things
+from limner.look import head_noun, named_things, split_place
 from limner.protocols import EditModels, ImageTextScorer, Mask
 from limner.regions import box_iou, lies_in, mask_box
 from limner.types import Change, Picture
@@ -47,7 +47,7 @@ def wanted_thing(change: Change) -> str:
 def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
     """The new thing is found in the region, and the old one is not."""
     wanted = wanted_thing(change)
-    unwanted = change.target if change.kind in ("replace", "remove", "recolour") else ""
+    unwanted = split_place(change.target)[1] if change.kind in ("replace", "remove", "recolour") else ""
     [found] = models.eyes.detector.detect([after], [[name for name in (wanted, unwanted) if name]])
     box = mask_box(mask)
 
@@ -99,8 +99,9 @@ def directional_similarity(models: EditModels, before: Picture, after: Picture, 
     now = wanted_thing(change)
     if not now:
         return None
-    [then] = [change.target] if change.target else models.eyes.captioner.caption([before])
-    return direction(models.scorer, (before, after), (then, now if change.target else f"{then}, {now}"))
+    target = split_place(change.target)[1]
+    [then] = [target] if target else models.eyes.captioner.caption([before])
+    return direction(models.scorer, (before, after), (then, now if target else f"{then}, {now}"))
 
 
 def direction(scorer: ImageTextScorer, pictures: tuple[Picture, Picture], texts: tuple[str, str]) -> float | None:

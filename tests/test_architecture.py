@@ -16,21 +16,29 @@ CEILING = 400
 
 # Lower layers first; a module may import from layers below its own and, inside a folder, from its neighbours there.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("limner", "limner.types"),
+    ("limner", "limner.types", "limner.turn", "limner.seen"),
     ("limner.protocols", "limner.image", "limner.prompt", "limner.config", "limner.staging"),
     ("limner.tagger",),
     ("limner.rules",),
-    ("limner.writer", "limner.concept", "limner.dataset", "limner.store", "limner.world"),
-    ("limner.refine", "limner.relations", "limner.instruction", "limner.look"),
-    ("limner.easel", "limner.regions"),
+    ("limner.exchange", "limner.writer", "limner.concept", "limner.dataset", "limner.store", "limner.blobs", "limner.world"),
+    ("limner.archive", "limner.refine", "limner.relations", "limner.instruction", "limner.look"),
+    ("limner.dialogues", "limner.easel", "limner.regions", "limner.requests", "limner.rewrite"),
+    ("limner.replies", "limner.sight"),
+    ("limner.clarify",),
+    ("limner.plan",),
     ("limner.verify",),
     ("limner.draw", "limner.edit", "limner.synth"),
+    ("limner.perform",),
+    ("limner.history",),
     ("limner.session", "limner.backends", "limner.gallery", "limner.findings", "limner.scenes"),
     ("limner.evaluate",),
     ("limner.train", "limner.measure"),
     ("limner.toolbox",),
+    ("limner.conversations",),
     ("limner.studio",),
-    ("limner.terminal",),
+    ("limner.terminal", "limner.commands", "limner.inline"),
+    ("limner.chat", "limner.flags"),
+    ("limner.cli_sessions",),
     ("limner.cli", "limner.server"),
 )
 TORCH = ("torch", "transformers", "diffusers", "peft", "accelerate")
@@ -130,7 +138,7 @@ def uses(module: str, *names: str) -> list[str]:
 @EVERY
 def test_only_the_command_line_prints(module: str) -> None:
     """A recipe in limner.train is a command line of its own: `python -m limner.train.NAME`."""
-    if module not in ("limner.cli", "limner.terminal") and not is_within(module, "limner.train"):
+    if module not in ("limner.cli", "limner.terminal", "limner.chat", "limner.inline", "limner.cli_sessions") and not is_within(module, "limner.train"):
         assert uses(module, "print", "sys.stdout", "sys.stderr", "rich.print") == []
 
 

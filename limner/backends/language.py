@@ -1,4 +1,4 @@
-"""Language models by name: the rules, an OpenAI-compatible endpoint, or a transformers model on this machine."""
+"""Language models by name: the rules, the embedded dialogue model, an OpenAI-compatible endpoint, or a local model."""
 
 from __future__ import annotations
 
@@ -23,15 +23,21 @@ def load_language_model(
     timeout_s: float = 60.0,
     categories: Mapping[str, str] = rules.NO_CATEGORIES,
 ) -> LanguageModel:
-    """Return the language model called `name`: `rules`, `openai:MODEL`, or `local:FOLDER_OR_HUB_ID`.
+    """Return the language model called `name`: `rules`, `embedded`, `openai:MODEL`, or `local:FOLDER_OR_HUB_ID`.
 
-    `base_url` and `api_key` are for the endpoint, `device` for the local model, `categories` (singular noun ->
-    broader noun) for the rules; `timeout_s` bounds a whole reply, retries included. No server is asked yet.
+    `base_url` and `api_key` are for the endpoint, `device` for the models on this machine, `categories` (singular
+    noun -> broader noun) for the rules; `timeout_s` bounds a whole reply, retries included. No server is asked yet.
+    `embedded` clarifies requests by the dialogue model that comes with Limner, and leaves all else to the rules.
     Raises BadInput for any other name and ModelUnavailable when a local model cannot be loaded.
     """
     kind, _, model = name.partition(":")
     if name == "rules":
         return RulesModel(categories)
+    if name == "embedded":
+        from limner.backends.dialogue import load_dialogue
+        from limner.backends.hardware import plan
+
+        return load_dialogue(plan=plan(device, "float32"), fallback=RulesModel(categories))
     if kind == "openai" and model:
         from limner.backends.language_endpoint import EndpointModel
 
@@ -40,7 +46,7 @@ def load_language_model(
         from limner.backends.language_local import load_local
 
         return load_local(model, device=device, timeout_s=timeout_s)
-    raise BadInput(f"unknown language model {name!r}", "rules, openai:MODEL, or local:FOLDER_OR_HUB_ID")
+    raise BadInput(f"unknown language model {name!r}", "rules, embedded, openai:MODEL, or local:FOLDER_OR_HUB_ID")
 
 
 class RulesModel:

@@ -103,10 +103,20 @@ def open_picture(path: Path) -> Picture:
     decoded) and for files that are damaged.
     """
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        # 16-bit grey is the one mode whose range Pillow would clip rather than scale.
-        upright = upright.point(lambda value: value / 256).convert("L") if upright.mode.startswith("I") else upright
-        return Picture(np.array(_over_white(upright)))
+        return _upright(image)
+
+
+def decode_picture(content: bytes, name: str) -> Picture:
+    """The picture in a file's bytes, as `open_picture` reads it; `name` is what errors call it."""
+    with _opened(io.BytesIO(content), name) as image:
+        return _upright(image)
+
+
+def _upright(image: Image.Image) -> Picture:
+    upright = ImageOps.exif_transpose(image)
+    # 16-bit grey is the one mode whose range Pillow would clip rather than scale.
+    upright = upright.point(lambda value: value / 256).convert("L") if upright.mode.startswith("I") else upright
+    return Picture(np.array(_over_white(upright)))
 
 
 def _over_white(image: Image.Image) -> Image.Image:
@@ -144,15 +154,16 @@ def _user_comment(image: Image.Image) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[Image.Image]:
+def _opened(file: Path | io.BytesIO, name: str = "") -> Generator[Image.Image]:
     """Open a picture file within the limits; whatever goes wrong with it in the block is BadInput."""
+    name = name or str(file)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise BadInput(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
-        with Image.open(path, formats=FORMATS) as image:
+        if (file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes) > MAX_FILE_BYTES:
+            raise BadInput(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MiB")
+        with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise BadInput(f"{path} has {image.width}x{image.height} pixels", f"at most {MAX_PIXELS} are read")
+                raise BadInput(f"{name} has {image.width}x{image.height} pixels", f"at most {MAX_PIXELS} are read")
             yield image
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or "not a PNG, JPEG or WebP picture, or damaged"
-        raise BadInput(f"cannot read {path}: {reason}") from error
+        raise BadInput(f"cannot read {name}: {reason}") from error

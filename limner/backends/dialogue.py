@@ -1,0 +1,135 @@
+"""The dialogue model: Blenderbot behind the door of a language model, for the one task of clarifying a request.
+
+The model reads the dialogue as ParlAI's recipe writes it, turns joined by two spaces, and before the last turn what is
+seen in the picture; it writes a question, or a marker and the explicit instruction (DialogPaint 3.1).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from limner.backends.hardware import Plan
+from limner.backends.looking import checked_folder, load_model, load_tokenizer
+from limner.backends.pairs import encoded, perplexity, samples, written
+from limner.instruction import parse_instruction
+from limner.protocols import LanguageModel
+from limner.seen import Seen, summary
+from limner.types import BadInput, LanguageModelFailed
+from limner.world.clarity import choices_of
+from limner.world.dialogue import EDIT, UNDO, Dialogue, Utterance
+
+LONGEST_REPLY = 80
+_CLASSES = {"blenderbot": "BlenderbotForConditionalGeneration"}
+_MAX_SEEN, _MAX_TURNS, _MAX_CHARS = 32, 200, 2000
+
+
+def load_dialogue(source: str = "embedded:dialogue", *, plan: Plan, fallback: LanguageModel) -> DialogueModel:
+    """Load a BlenderbotForConditionalGeneration from `embedded:dialogue`, a folder or a hub id.
+
+    `fallback` answers every other task. Raises ModelUnavailable when it is missing, of another class, malformed or
+    unsafe.
+    """
+    folder, kind = checked_folder(source, _CLASSES, default="dialogue")
+    model = load_model(folder, _CLASSES[kind], getattr(torch, plan.precision)).to(plan.device)
+    tokenizer = load_tokenizer(folder)
+    return DialogueModel("embedded" if source.startswith("embedded:") else source, model, tokenizer, fallback)
+
+
+class _Utterance(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+    speaker: Literal["user", "system"]
+    text: Annotated[str, Field(max_length=_MAX_CHARS)]
+
+
+class _Clarify(BaseModel):
+    """A request as the conversation makes it; system turns in `history` carry their markers, as in the training."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    task: Literal["clarify"]
+    seen: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=_MAX_SEEN)]
+    history: Annotated[list[_Utterance], Field(max_length=_MAX_TURNS)] = []
+    said: Annotated[str, Field(min_length=1, max_length=_MAX_CHARS)]
+
+
+class DialogueModel:
+    """A LanguageModel (see protocols): greedy, so that the same dialogue has the same reply."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, fallback: LanguageModel) -> None:
+        self.name = name
+        self.model, self.tokenizer = model, tokenizer
+        model.generation_config = _greedy(model)
+        self._fallback = fallback
+
+    def reply(self, system: str, user: str, *, schema: dict[str, object], max_tokens: int = 512) -> str:
+        """Answer the task «clarify» as JSON: {"instruction"}, {"question", "choices"} or {"undo"}; leave out the rest.
+
+        Any other task goes to the fallback. Raises LanguageModelFailed for a malformed request, one in letters that
+        the model does not know, and a reply that cannot be carried out.
+        """
+        if json.loads(user).get("task") != "clarify":
+            return self._fallback.reply(system, user, schema=schema, max_tokens=max_tokens)
+        try:
+            asked = _Clarify.model_validate_json(user)
+        except ValidationError as error:
+            raise LanguageModelFailed(f"no request to clarify: {error.errors()[0]['msg']}") from None
+        history = [Utterance(each.speaker, each.text) for each in asked.history]
+        said = self.say(written(summary([Seen(text) for text in asked.seen]), history, asked.said), max_tokens)
+        return json.dumps(answer(said, asked.seen))
+
+    def perplexity(self, dialogues: Sequence[Dialogue]) -> float:
+        """How uncertain it is of the system turns, a token; 1 is certain (methods 3.3)."""
+        return perplexity(self.model, samples(self.tokenizer, dialogues))
+
+    @torch.inference_mode()
+    def say(self, text: str, max_tokens: int = LONGEST_REPLY) -> str:
+        """The system's next turn after a written dialogue, as the model puts it."""
+        if not text.isascii():
+            raise LanguageModelFailed("the dialogue model knows English letters only")
+        ids = encoded(self.tokenizer, text)
+        tokens = torch.tensor([ids], device=self.model.device)
+        out: Tensor = self.model.generate(
+            input_ids=tokens, attention_mask=torch.ones_like(tokens), max_length=min(max_tokens, LONGEST_REPLY)
+        )
+        return str(self.tokenizer.decode(out[0], skip_special_tokens=True)).strip()
+
+
+def _greedy(model: Any) -> Any:
+    """How the model is to write: the checkpoints' own settings want 20 words of chat, in words not yet said."""
+    from transformers import GenerationConfig
+
+    own = model.config
+    start = own.decoder_start_token_id
+    return GenerationConfig(
+        decoder_start_token_id=start, bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id,
+        pad_token_id=own.pad_token_id, do_sample=False, num_beams=1, min_length=0, no_repeat_ngram_size=0,
+        encoder_no_repeat_ngram_size=0,
+    )  # fmt: skip
+
+
+def answer(said: str, seen: Sequence[str]) -> dict[str, Any]:
+    """What a system turn means. Raises LanguageModelFailed for an instruction that cannot be understood."""
+    if said.upper().startswith(UNDO):
+        return {"undo": True}
+    if said.upper().startswith(EDIT):
+        instruction = said[len(EDIT) :].strip()
+        try:
+            parse_instruction(instruction)
+        except BadInput as error:
+            raise LanguageModelFailed(f"the dialogue model's instruction: {error.message}") from None
+        return {"instruction": instruction, "question": "", "choices": []}
+    if not said.endswith("?"):
+        raise LanguageModelFailed(f"the dialogue model neither asks nor instructs: «{said[:80]}»")
+    return {"instruction": "", "question": capitalised(said), "choices": list(choices_of(said, seen))}
+
+
+def capitalised(text: str) -> str:
+    """Sentences with capitals, and «I», which the model writes small."""
+    text = re.sub(r"\bi\b", "I", text)
+    return re.sub(r"(^|[.?!] )([a-z])", lambda match: match[1] + match[2].upper(), text)

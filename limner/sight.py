@@ -1,0 +1,141 @@
+"""What a conversation knows of its picture: the things in it, and answers to questions about them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from limner.look import head_noun, named_things, parse_queries
+from limner.protocols import Detector, Eyes
+from limner.regions import box_iou
+from limner.rules import extract_keywords, singular
+from limner.seen import Seen, centre, listed, summary, whereabouts
+from limner.types import Picture, Region
+from limner.world.caption import article
+from limner.world.vocabulary import COLOURS, CONCEPTS
+
+_SAME = 0.5
+"""The overlap (intersection over union) from which two boxes hold one thing, called by two names."""
+
+_MOST = 0.8
+"""What covers this share of the picture or more is no thing in it but its background."""
+
+_MENTIONS = 24
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def things_seen(eyes: Eyes, picture: Picture, texts: Sequence[str]) -> tuple[Seen, ...]:
+    """The things in a picture from left to right, each once, with colour and place.
+
+    A detector that knows a fixed set of nouns is asked for all of them; any other for what the caption and the `texts`
+    (prompt, instruction) name. Where two names fit one thing, that of the texts is taken: a picture of a car that
+    looks like a bus is of a car. What no text names is taken for there only where the detector is sure of it.
+    """
+    detector, hoped = eyes.detector, _named_in(texts)
+    [regions] = detector.detect([picture], [_names(eyes, picture, hoped)])
+    if detector.things:
+        regions = [region for region in regions if region.label in hoped or region.score >= detector.present]
+    regions = _each_once(regions, picture, hoped)
+    colours = _colours(eyes.detector, picture, regions)
+    places = [whereabouts(*centre(region.box, picture.width, picture.height)) for region in regions]
+    return _told_apart(
+        [Seen(r.label, colour, where) for r, colour, where in zip(regions, colours, places, strict=True)]
+    )
+
+
+def answer(eyes: Eyes, picture: Picture, question: str, seen: Sequence[Seen]) -> str:
+    """What can be said to a question about a picture: is there, how many, where, what colour; else all that is seen."""
+    words = question.lower().strip(" ?.!")
+    nouns = [singular(head_noun(keyword)) for keyword in extract_keywords(words)]
+    asked = [each for each in seen if each.name in nouns or head_noun(each.name) in nouns or each.noun in words]
+    noun = next((noun for noun in nouns if noun not in ("picture", "image", "thing", "color", "colour", "many")), "")
+    if words.startswith("how many") and noun:
+        return f"I see {_count(len(asked), noun)}."
+    if re.match(r"(?:is|are|do|can) (?:there|you see|we see)", words) and noun:
+        there = listed([article(each.text) for each in asked], "and")
+        return f"Yes: {there}." if asked else f"No, I see no {noun}. {summary(seen)}"
+    if re.match(r"(?:what|which) colou?r", words) and asked:
+        return " ".join(f"The {each.name} is {each.colour or 'in no colour that I can name'}." for each in asked)
+    if words.startswith("where") and asked:
+        return " ".join(map(_stands, asked))
+    [caption] = eyes.captioner.caption([picture])
+    return f"{summary(seen)} It looks like {caption}."
+
+
+def found(eyes: Eyes, picture: Picture, named: str, seen: Sequence[Seen]) -> dict[str, Any]:
+    """What `/look` says: the caption and all that is seen, or where what was `named` (with commas between) is."""
+    if not named:
+        [caption] = eyes.captioner.caption([picture])
+        return {"text": f"{caption}\n{summary(seen)}", "caption": caption, "seen": [each.text for each in seen]}
+    [regions] = eyes.detector.detect([picture], [parse_queries(named)])
+    rows = [{"label": r.label, "score": round(r.score, 4), "box": [round(side, 1) for side in r.box]} for r in regions]
+    lines = [
+        f"{row['label']}  {row['score']:.2f}  {' '.join(f'{side:g}' for side in r.box)}"
+        for row, r in zip(rows, regions, strict=True)
+    ]
+    return {"text": "\n".join(lines) or f"no {named} was found", "regions": rows}
+
+
+def _stands(thing: Seen) -> str:
+    return f"The {thing.noun} is {thing.text.removeprefix(thing.noun).strip() or 'somewhere in it'}."
+
+
+def _count(number: int, noun: str) -> str:
+    """«no foxes», «one fox», «two foxes», «12 foxes»."""
+    plural = CONCEPTS[noun].plural if noun in CONCEPTS else f"{noun}s"
+    return f"{_NUMBERS[number] if number < len(_NUMBERS) else number} {noun if number == 1 else plural}"
+
+
+def _names(eyes: Eyes, picture: Picture, hoped: Sequence[str]) -> list[str]:
+    known = eyes.detector.things
+    if known:
+        return sorted(name for name in known if name.split()[0] not in COLOURS)
+    return list(dict.fromkeys((*hoped, *_named_in(eyes.captioner.caption([picture])))))[:_MENTIONS]
+
+
+def _named_in(texts: Sequence[str]) -> list[str]:
+    """The nouns of the things that texts name, each in the singular and without its colour."""
+    names = [name for text in texts for name in named_things(text)]
+    return list(dict.fromkeys(_uncoloured(name if name in CONCEPTS else singular(name)) for name in names))
+
+
+def _uncoloured(name: str) -> str:
+    """«car» for «red car»: its colour is found by looking."""
+    first, _, rest = name.partition(" ")
+    return rest if first in COLOURS and rest else name
+
+
+def _each_once(found: Sequence[Region], picture: Picture, hoped: Sequence[str]) -> list[Region]:
+    """The best region of each place, from left to right, without what fills the picture."""
+    kept: list[Region] = []
+    for region in sorted(found, key=lambda r: (r.label not in hoped, -r.score)):
+        width, height = region.box[2] - region.box[0], region.box[3] - region.box[1]
+        alone = all(box_iou(region.box, other.box) < _SAME for other in kept)
+        if alone and width * height < _MOST * picture.width * picture.height:
+            kept.append(region)
+    return sorted(kept, key=lambda r: r.box[0] + r.box[2])
+
+
+def _colours(detector: Detector, picture: Picture, regions: Sequence[Region]) -> list[str]:
+    """The colour of each region by the detector: that of the best «red car» in the same place; "" for none."""
+    queries = list(dict.fromkeys(f"{colour} {region.label}" for region in regions for colour in COLOURS))
+    [found] = detector.detect([picture], [queries]) if queries else [[]]
+    colours: list[str] = []
+    for region in regions:
+        wearing = [r for r in found if r.label.endswith(f" {region.label}") and box_iou(r.box, region.box) >= _SAME]
+        best = max(wearing, key=lambda r: r.score, default=None)
+        colours.append(best.label.split()[0] if best and best.score >= region.score / 3 else "")
+    return colours
+
+
+def _told_apart(seen: Sequence[Seen]) -> tuple[Seen, ...]:
+    """Things of one noun of which two would be called the same, named by their order from left to right instead."""
+    apart = list(seen)
+    for noun in dict.fromkeys(each.noun for each in seen):
+        same = [index for index, each in enumerate(seen) if each.noun == noun]
+        if len({seen[index].where for index in same}) < len(same):
+            wheres = ["left", *["middle"] * (len(same) - 2), "right"]
+            for index, where in zip(same, wheres, strict=True):
+                apart[index] = Seen(seen[index].name, seen[index].colour, where)
+    return tuple(apart)

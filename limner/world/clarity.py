@@ -1,0 +1,171 @@
+"""When a request for a change is clear, what is asked when it is not, and the explicit instruction in the end.
+
+The one policy behind the world's dialogues (DialogPaint 3.1, T): a question offers what is seen, an instruction names
+its thing so that no other in the picture bears that name, and each kind of change is said in one way only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limner.seen import Seen, listed
+from limner.types import EditKind
+from limner.world.caption import article
+from limner.world.vocabulary import CONCEPTS, SHAPE_CONCEPTS
+
+BROADER = {
+    "bird": "animal", "reptile": "animal", "sea animal": "animal", "insect": "animal", "boat": "vehicle",
+    "aircraft": "vehicle", "fruit": "food", "vegetable": "food", "dessert": "food", "flower": "plant",
+}  # fmt: skip
+"""What a broader noun of the world belongs to in turn."""
+
+OFFERED: dict[EditKind, tuple[str, ...]] = {
+    "recolour": ("red", "yellow", "green", "blue"),
+    "background": ("snow", "desert", "beach", "forest"),
+    "restyle": ("flat style", "3d style", "line art style"),
+    "time": ("day", "sunset", "night"),
+    "weather": ("rain", "snow", "fog", "clear"),
+}
+"""What is offered where no value was said."""
+
+_WEATHER = {"rain": "let it rain", "snow": "let it snow", "fog": "make it foggy", "clear": "make it clear"}
+_WANTED: dict[EditKind, str] = {
+    "background": "Which background do you want",
+    "restyle": "Which style do you want",
+    "time": "Which time of day do you want",
+    "weather": "Which weather do you want",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Referent:
+    """A thing as somebody speaks of it: a noun («car», «animal»; "" for «it»), a colour, a place, "" where unsaid."""
+
+    noun: str = ""
+    colour: str = ""
+    where: str = ""
+
+    @property
+    def text(self) -> str:
+        """Colour and noun, as a question repeats them: «red car»."""
+        return f"{self.colour} {self.noun}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A change as it was asked for. `values` are all that were said, so that clear is: one, or none for a removal.
+
+    `kind` is None where it was not said what to do; `relation` says how what is added stands to the referent.
+    """
+
+    kind: EditKind | None
+    referent: Referent | None = None
+    values: tuple[str, ...] = ()
+    relation: str = ""
+
+
+def nouns_of(name: str) -> tuple[str, ...]:
+    """All that a thing of this name may be called: its name, and broader nouns, the narrowest first."""
+    found = CONCEPTS.get(name) or SHAPE_CONCEPTS.get(name)
+    general = found.general if found and found.general != "thing" else ""
+    return tuple(noun for noun in dict.fromkeys((name, general, BROADER.get(general, ""))) if noun)
+
+
+def meant(referent: Referent, seen: Sequence[Seen], topic: Seen | None = None) -> list[Seen]:
+    """The things seen that the words fit; `topic` is what was last spoken of, which «it» means.
+
+    A thing of unknown colour fits a colour where nothing else does.
+    """
+    if not referent.noun:
+        return [topic] if topic and topic in seen else list(seen)
+    named = [s for s in seen if referent.noun in nouns_of(s.name) and referent.where in ("", s.where)]
+    exact = [s for s in named if referent.colour in ("", s.colour)]
+    return exact or [s for s in named if not s.colour]
+
+
+def unique_name(thing: Seen, seen: Sequence[Seen]) -> str:
+    """The shortest words that no other thing seen answers to: «car», «red car», «left car», «left red car»."""
+    alike = [s for s in seen if s != thing and s.name == thing.name]
+    if not alike:
+        return thing.name
+    if thing.colour and all(s.colour != thing.colour for s in alike):
+        return thing.noun
+    if thing.where and all(s.where != thing.where for s in alike):
+        return f"{thing.where} {thing.name}"
+    return f"{thing.where} {thing.noun}".strip()
+
+
+def can_be_told_apart(seen: Sequence[Seen]) -> bool:
+    """True when each thing has a name that is its own, which two on the left lack if neither's colour is known."""
+    return all(sum(_answers_to(unique_name(thing, seen), each) for each in seen) == 1 for thing in seen)
+
+
+def _answers_to(words: str, thing: Seen) -> bool:
+    said = words.removesuffix(thing.name)
+    return said != words and set(said.split()) <= {thing.colour, thing.where}
+
+
+def explicit(kind: EditKind, name: str, value: str = "", relation: str = "") -> str:
+    """The instruction T: one wording for each kind. `name` is the thing's, of an addition the one beside it."""
+    match kind:
+        case "replace":
+            return f"replace the {name} with {article(value)}"
+        case "add":
+            return f"add {article(value)} {relation} the {name}" if relation else f"add {article(value)}"
+        case "remove":
+            return f"remove the {name}"
+        case "recolour":
+            return f"paint the {name} {value}"
+        case "restyle":
+            return f"change the style to {value}"
+        case "background":
+            return f"change the background to {value}"
+        case "time":
+            return f"make it {value}"
+        case "weather":
+            return _WEATHER[value]
+
+
+def which(referent: Referent, fitting: Sequence[Seen], seen: Sequence[Seen]) -> str:
+    """What is asked when several things or none are meant."""
+    noun = f" {referent.text}" if referent.noun and fitting else ""
+    missing = "" if fitting or not referent.noun else f"I see no {referent.text}. "
+    texts = [f"the {each.text}" for each in fitting or seen]
+    if not texts:
+        return f"{missing}What do you mean?"
+    if len(texts) == 1:
+        return f"{missing}Do you mean {texts[0]}?"
+    return f"{missing}Which{noun} do you mean: {listed(texts, 'or')}?"
+
+
+def what_of(seen: Sequence[Seen]) -> str:
+    """What is asked when nothing was said."""
+    texts = [f"the {each.text}" for each in seen]
+    return f"What should I change: {listed(texts, 'or')}?" if len(texts) > 1 else "What should I change?"
+
+
+def whereto(request: Request, name: str, colour: str = "") -> str:
+    """What is asked of a thing that is known, called `name` and of this colour, when its value is not, or is torn."""
+    if len(request.values) > 1:
+        return f"Which do you want: {listed(request.values, 'or')}?"
+    match request.kind:
+        case None:
+            return f"What should I do with the {name}?"
+        case "replace":
+            return f"What should I put in place of the {name}?"
+        case "add":
+            return "What should I add?"
+        case "recolour":
+            choices = [each for each in OFFERED["recolour"] if each != colour]
+            return f"Which colour should the {name} be: {listed(choices, 'or')}?"
+        case kind:
+            return f"{_WANTED[kind]}: {listed(OFFERED[kind], 'or')}?"
+
+
+def choices_of(question: str, seen: Sequence[str]) -> tuple[str, ...]:
+    """What a question offers: what stands behind its colon, else the one thing among those `seen` that it names."""
+    _, _, offered = question.rstrip("?").partition(": ")
+    if offered:
+        return tuple(part.removeprefix("the ") for part in offered.replace(" or ", ", ").split(", "))
+    return tuple(text for text in dict.fromkeys(seen) if question.endswith(f"the {text}?"))
