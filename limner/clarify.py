@@ -19,7 +19,7 @@ from limner.instruction import parse_instruction
 from limner.protocols import LanguageModel
 from limner.replies import Pending
 from limner.seen import Seen
-from limner.types import BadInput, Change, LanguageModelFailed
+from limner.types import BadInput, Change, LanguageModelFailed, UnknownTask
 from limner.world.clarity import choices_of, meant
 from limner.world.dialogue import EDIT, UNDO, Utterance
 from limner.writer import ATTEMPTS, parse_reply
@@ -68,6 +68,8 @@ def clarify(model: LanguageModel, seen: Sequence[Seen], history: Sequence[Uttera
         return by_rules(seen, history, said)
     try:
         reply = _asked(model, seen, history, said)
+    except UnknownTask:
+        return by_rules(seen, history, said)
     except LanguageModelFailed as error:
         warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
         return replace(by_rules(seen, history, said), warnings=(warning,))

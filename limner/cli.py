@@ -211,6 +211,25 @@ def world_splits(json: Json = False) -> None:
     tell(studio_of().world_splits(), json)
 
 
+@world_app.command("dialogues")
+def world_dialogues(
+    out: Annotated[Path, typer.Option(help="The file, a line of JSON each.")] = Path("dialogues.jsonl"),
+    count: Annotated[int, typer.Option("-n", "--count", help="How many of the world's.")] = 10_000,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Of combinations that training never sees.")] = False,
+    captions: Annotated[
+        Path | None, typer.Option(help="Have --llm write one for each caption: .txt, .jsonl or COCO's .json.")
+    ] = None,
+    edits: Annotated[bool, typer.Option("--edits", help="With --captions: instructions and edited captions.")] = False,
+    llm: Llm = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Make dialogues about changing pictures: the world's own, or written by a language model from captions."""
+    studio = studio_of(llm=llm, seed=seed)
+    work = studio.world_dialogues(out, count=count, held_out=held_out, captions=captions, edits=edits)
+    tell(terminal.follow(work), json)
+
+
 @world_app.command("fetch")
 def world_fetch() -> None:
     """Bring the world's art into the cache, by npm, pinned and checked."""
@@ -234,7 +253,7 @@ def eval_world(
     dialogpaint`.
     """
     studio = studio_of(model=model, steps=steps, guidance=guidance)
-    tell(terminal.follow(studio.eval_world(count, seeds, only)), json, terminal.measured)
+    tell(terminal.follow(studio.eval_world(count, seeds, only)), json, terminal.two_tables("rows", "eyes"))
 
 
 @eval_app.command("gptdrawer")
@@ -259,13 +278,20 @@ def eval_gptdrawer(
 @eval_app.command("dialogpaint")
 def eval_dialogpaint(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits, all kinds in turn.")] = 200,
+    dialogues: Annotated[int, typer.Option(min=1, help="Dialogues.")] = 500,
+    only: Annotated[Literal["edits", "dialogue", "all"], typer.Option(help="What to measure.")] = "all",
     seed: Seed = None,
     model: Model = None,
+    llm: Llm = None,
     json: Json = False,
 ) -> None:
-    """Measure edits by instruction: do they succeed, and what happens to the rest of the picture."""
-    report, rows = terminal.follow(studio_of(seed=seed, model=model).eval_dialogpaint(count))
-    tell(report if json else rows, json, terminal.rows)
+    """Measure edits by instruction: do they succeed, and what happens to the rest of the picture.
+
+    Then dialogues: is what is unclear asked about, and what is clear understood.
+    """
+    studio = studio_of(seed=seed, model=model, llm=llm)
+    report, tables = terminal.follow(studio.eval_dialogpaint(count, dialogues, only))
+    tell(report if json else tables, json, terminal.two_tables("rows", "dialogue"))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limner.protocols import LanguageModel
-from limner.types import LanguageModelFailed
+from limner.types import LanguageModelFailed, UnknownTask
 
 Exchange = Mapping[str, Any]
 """{"model", "request", "reply"}; instead of the reply {"failed"} where none came."""
@@ -33,6 +33,8 @@ class Recorder:
         old = self._known.pop(0) if self._known and self._known[0]["request"] == request else None
         try:
             reply = _recorded(old) if old else self._model.reply(system, user, schema=schema, max_tokens=max_tokens)
+        except UnknownTask:
+            raise  # it was never asked
         except LanguageModelFailed as error:
             self.exchanges.append({**kept, "failed": error.message})
             raise

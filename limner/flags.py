@@ -16,7 +16,7 @@ Report = Mapping[str, Any]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Model = Annotated[str | None, typer.Option(help="A profile, a local folder or a hub id; see `limner models list`.")]
 Scorer = Annotated[str | None, typer.Option(help="Score with another model than the profile's.")]
-Llm = Annotated[str | None, typer.Option(help="Language model: rules, openai:MODEL or local:FOLDER.")]
+Llm = Annotated[str | None, typer.Option(help="Language model: rules, embedded, openai:MODEL or local:FOLDER.")]
 Seed = Annotated[int | None, typer.Option(help="Start here; picture i has seed + i.")]
 Pictures = Annotated[int, typer.Option("-n", "--count", help="How many.")]
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from limner.protocols import LanguageModel
 from limner.tagger import SPATIAL, tag
-from limner.types import BadInput, Change, EditKind, LanguageModelFailed
+from limner.types import BadInput, Change, EditKind, LanguageModelFailed, UnknownTask
 from limner.world.caption import RELATION_PHRASES
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASES, TIMES, WEATHERS
 from limner.writer import ATTEMPTS, parse_reply
@@ -128,6 +128,8 @@ def understand(model: LanguageModel, text: str) -> tuple[Change, str]:
         return parse_instruction(instruction), ""
     try:
         return _asked(model, instruction), ""
+    except UnknownTask:
+        return parse_instruction(instruction), ""
     except LanguageModelFailed as error:
         warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
         return parse_instruction(instruction), warning

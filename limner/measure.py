@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
+from functools import partial
 from random import Random
 from typing import Any
 
 from limner.backends.hub import WEIGHTS
+from limner.clarify import clarify
 from limner.draw import DrawOptions
-from limner.evaluate import dialogpaint, gptdrawer, sections, world
-from limner.protocols import Captioner, Detector, EditModels, Models, Segmenter, TextToImage
+from limner.evaluate import dialogpaint, dialogue, gptdrawer, sections, world
+from limner.protocols import Captioner, Detector, EditModels, LanguageModel, Models, Segmenter, TextToImage
 from limner.types import Event, ModelUnavailable
 from limner.world import art, caption, sample
 from limner.world.judge import Judge
@@ -81,6 +83,17 @@ def measure_dialogpaint(
     """Edits of held-out scenes by ours and by the plain pipeline; returns JSON values and the rows for a table."""
     report = yield from dialogpaint.evaluate_dialogpaint(models, _judge(), _palette(), count, seed=seed)
     return report.to_json(), {"rows": dialogpaint.table_rows(report)}
+
+
+def measure_dialogue(models: Sequence[LanguageModel], count: int) -> Generator[Event, None, list[dict[str, Any]]]:
+    """How well each model sees what is unclear and understands what is clear, on `count` held-out dialogues."""
+    held_out, rows = dialogue.held_out_dialogues(count), list[dict[str, Any]]()
+    for number, model in enumerate(models):
+        yield Event("dialogues", model.name, number, len(models))
+        certain = getattr(model, "perplexity", None)
+        found = dialogue.evaluate_dialogue(partial(clarify, model), held_out, perplexity=certain)
+        rows += [{"model": model.name, **asdict(row)} for row in found]
+    return rows
 
 
 def _judge() -> Judge:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from limner.protocols import LanguageModel
 from limner.requests import is_contradiction, is_undo, parsed
 from limner.seen import Seen
-from limner.types import BadInput, Change, LanguageModelFailed
+from limner.types import BadInput, Change, LanguageModelFailed, UnknownTask
 from limner.world.vocabulary import BACKGROUNDS
 from limner.writer import ATTEMPTS, parse_reply
 
@@ -125,6 +125,8 @@ def plan(model: LanguageModel, said: str, *, prompt: str | None, seen: Sequence[
         return Plan(tuple(by_themselves), "rules")
     try:
         return Plan(_asked(model, said, prompt, seen), model.name)
+    except UnknownTask:
+        return Plan(tuple(by_themselves), "rules")
     except LanguageModelFailed as error:
         warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
         return Plan(tuple(by_themselves), "rules", (warning,))

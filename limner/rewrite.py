@@ -19,7 +19,7 @@ from limner import rules
 from limner.look import head_noun, split_place
 from limner.prompt import MAX_PROMPT_CHARS
 from limner.protocols import LanguageModel
-from limner.types import Change, EditKind, LanguageModelFailed
+from limner.types import Change, EditKind, LanguageModelFailed, UnknownTask
 from limner.world.caption import article
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, STYLE_PHRASES, TIMES, WEATHERS
 from limner.writer import ATTEMPTS, parse_reply
@@ -82,6 +82,8 @@ def rewrite(model: LanguageModel, prompt: str, instruction: str, change: Change 
         return by_rules
     try:
         offered = _asked(model, prompt, instruction)
+    except UnknownTask:
+        return by_rules
     except LanguageModelFailed as error:
         warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
         return Rewritten(by_rules.prompt, "rules", (warning, *by_rules.warnings))
@@ -124,7 +126,7 @@ def _asked(model: LanguageModel, prompt: str, instruction: str) -> str:
 
 
 def _lost(offered: str, prompt: str, by_rules: str, spoken_of: str) -> list[str]:
-    """The keywords that an offered prompt lacks although the rules would have kept them and nothing was said of them."""
+    """The keywords that an offered prompt lacks, although the rules would keep them and nothing was said of them."""
     kept, needed, spoken = map(rules.content_words, (offered, by_rules, spoken_of))
     words = {keyword: rules.content_words(keyword) for keyword in rules.extract_keywords(prompt)}
     lost = [keyword for keyword, own in words.items() if own <= needed and not own <= kept and not own & spoken]
@@ -185,7 +187,7 @@ def _painted(phrase: str, name: str, colour: str) -> str:
     painted = f"{bare[:-end]}{colour} {bare[-end:]}"
     if spoken.strip().casefold() not in ("a", "an"):
         return spoken + painted
-    return article(painted) if spoken.islower() else article(painted).capitalize()
+    return article(painted) if spoken.islower() else f"A{article(painted)[1:]}"
 
 
 def _without(before: str, after: str) -> str:

@@ -16,7 +16,7 @@ from limner.backends import hardware
 from limner.config import Settings, load_profile, profile_names
 from limner.staging import check_target, free_name, staged_folder
 from limner.toolbox import Toolbox, all_here, vocabulary
-from limner.types import Change, Event
+from limner.types import BadInput, Change, Event
 
 if TYPE_CHECKING:
     from limner.conversations import Conversations
@@ -227,12 +227,42 @@ class Studio:
         options = self._options("any")  # every scene puts its own prompt in
         return (yield from measure_gptdrawer(self.tools.models, options, count))
 
-    def eval_dialogpaint(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
-        """How well edits of `count` held-out scenes succeed, ours and the plain pipeline: JSON values, and rows."""
-        from limner.measure import measure_dialogpaint
+    def eval_dialogpaint(
+        self, count: int, dialogues: int, only: Literal["edits", "dialogue", "all"] = "all"
+    ) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
+        """How well edits of `count` held-out scenes succeed, and how well so many `dialogues` are understood.
 
-        yield Event("load", f"loading {self.tools.profile.name}")
-        return (yield from measure_dialogpaint(self.tools.edit_models, count, self.settings.seed or 0))
+        Returns JSON values, and both tables' rows.
+        """
+        from limner.measure import measure_dialogpaint, measure_dialogue
+
+        report: dict[str, Any] = {}
+        tables: dict[str, Any] = {"rows": [], "dialogue": []}
+        if only != "dialogue":
+            yield Event("load", f"loading {self.tools.profile.name}")
+            report, edits = yield from measure_dialogpaint(self.tools.edit_models, count, self.settings.seed or 0)
+            tables |= edits
+        if only != "edits":
+            tables["dialogue"] = yield from measure_dialogue(self.tools.talkers, dialogues)
+        return report | {"dialogue": tables["dialogue"]}, tables
+
+    def world_dialogues(
+        self, out: Path, *, count: int, held_out: bool, captions: Path | None, edits: bool
+    ) -> Generator[Event, None, dict[str, Any]]:
+        """Dialogues in a file: the picture world's, or what the language model writes from a file of captions.
+
+        Raises BadInput for `edits` without captions, and where no language model is named that could write.
+        """
+        from limner import corpora
+
+        seed = self.settings.seed or 0
+        if captions is None:
+            if edits:
+                raise BadInput("--edits needs --captions", "the world's edits are `limner world instructions`")
+            return (yield from corpora.world_dialogues(out, count=count, seed=seed, held_out=held_out))
+        if self.settings.llm in ("rules", "embedded"):
+            raise BadInput(f"{self.settings.llm} cannot write dialogues", "name one, such as --llm openai:MODEL")
+        return (yield from corpora.written_dialogues(out, captions, self.tools.language, seed=seed, edits=edits))
 
     def world_show(self, out: Path, *, seed: int, stage: str, style: str | None, size: int) -> dict[str, Any]:
         """One random scene of the picture world, saved to `out`, with its caption, facts and boxes."""

@@ -197,9 +197,13 @@ def _day(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def measured(report: Mapping[str, Any]) -> None:
-    """What `limner eval world` found: a table of the drawing tasks, then one of the models that look."""
-    for number, part in enumerate([part for part in (report["rows"], report["eyes"]) if part]):
-        if number:
-            say()
-        rows({"rows": part})
+def two_tables(first: str, second: str) -> Callable[[Mapping[str, Any]], None]:
+    """The rows under two of a report's names, as a table each; one without rows is left out."""
+
+    def show(report: Mapping[str, Any]) -> None:
+        for number, part in enumerate([part for part in (report[first], report[second]) if part]):
+            if number:
+                say()
+            rows({"rows": part})
+
+    return show

@@ -62,18 +62,29 @@ class Toolbox:
     @cached_property
     def language(self) -> LanguageModel:
         """The language model that `--llm` names."""
+        return self.language_called(self.settings.llm)
+
+    def language_called(self, name: str) -> LanguageModel:
+        """The language model of any name, with the settings' key, address and patience."""
         from limner.backends.language import load_language_model
         from limner.world.vocabulary import CONCEPTS
 
         key = self.settings.openai_api_key
         return load_language_model(
-            self.settings.llm,
+            name,
             base_url=self.settings.openai_base_url,
             api_key=key.get_secret_value() if key else None,
             device=self.plan.device,
             timeout_s=self.settings.llm_timeout,
             categories={name: concept.general for name, concept in CONCEPTS.items()},
         )
+
+    @property
+    def talkers(self) -> list[LanguageModel]:
+        """Who can say whether a request is clear: the rules, the embedded model, and the one that `--llm` names."""
+        here = ["rules", "embedded"] if is_here("embedded:dialogue") else ["rules"]
+        names = list(dict.fromkeys([*here, self.settings.llm]))
+        return [self.language_called(name) for name in names]
 
     @cached_property
     def scorer(self) -> ImageTextScorer:

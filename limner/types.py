@@ -48,6 +48,10 @@ class LanguageModelFailed(LimnerError):
     """A language model did not give a usable reply within its bounds; callers fall back to the rules."""
 
 
+class UnknownTask(LanguageModelFailed):
+    """A language model was asked for what it never does; callers go by the rules without a word."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """An RGB picture. `pixels` is uint8, shape (height, width, 3), and is made read-only."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import functools
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -16,11 +18,19 @@ CEILING = 400
 
 # Lower layers first; a module may import from layers below its own and, inside a folder, from its neighbours there.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("limner", "limner.types", "limner.turn", "limner.seen"),
-    ("limner.protocols", "limner.image", "limner.prompt", "limner.config", "limner.staging"),
+    ("limner", "limner.types", "limner.turn"),
+    ("limner.protocols", "limner.seen", "limner.image", "limner.prompt", "limner.config", "limner.staging"),
     ("limner.tagger",),
     ("limner.rules",),
-    ("limner.exchange", "limner.writer", "limner.concept", "limner.dataset", "limner.store", "limner.blobs", "limner.world"),
+    (
+        "limner.exchange",
+        "limner.writer",
+        "limner.concept",
+        "limner.dataset",
+        "limner.store",
+        "limner.blobs",
+        "limner.world",
+    ),
     ("limner.archive", "limner.refine", "limner.relations", "limner.instruction", "limner.look"),
     ("limner.dialogues", "limner.easel", "limner.regions", "limner.requests", "limner.rewrite"),
     ("limner.replies", "limner.sight"),
@@ -30,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.draw", "limner.edit", "limner.synth"),
     ("limner.perform",),
     ("limner.history",),
-    ("limner.session", "limner.backends", "limner.gallery", "limner.findings", "limner.scenes"),
+    ("limner.session", "limner.backends", "limner.corpora", "limner.gallery", "limner.findings", "limner.scenes"),
     ("limner.evaluate",),
     ("limner.train", "limner.measure"),
     ("limner.toolbox",),
@@ -41,6 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.cli_sessions",),
     ("limner.cli", "limner.server"),
 )
+FRONT = ("limner.cli", "limner.cli_sessions", "limner.terminal", "limner.chat", "limner.inline")
 TORCH = ("torch", "transformers", "diffusers", "peft", "accelerate")
 MAY_IMPORT_TORCH = ("limner.backends", "limner.train", "limner.world")
 
@@ -124,6 +135,13 @@ def test_import_is_light(light: str) -> None:
     assert out.strip() == "[]"
 
 
+def test_what_is_installed_is_all_of_it() -> None:
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns: list[str] = settings["tool"]["setuptools"]["packages"]["find"]["include"]
+    packages = [name for name, path in SOURCES.items() if path.name == "__init__.py"]
+    assert [name for name in packages if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] == []
+
+
 @EVERY
 def test_no_file_grows_over_the_ceiling(module: str) -> None:
     assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= CEILING
@@ -138,7 +156,13 @@ def uses(module: str, *names: str) -> list[str]:
 @EVERY
 def test_only_the_command_line_prints(module: str) -> None:
     """A recipe in limner.train is a command line of its own: `python -m limner.train.NAME`."""
-    if module not in ("limner.cli", "limner.terminal", "limner.chat", "limner.inline", "limner.cli_sessions") and not is_within(module, "limner.train"):
+    if module not in (
+        "limner.cli",
+        "limner.terminal",
+        "limner.chat",
+        "limner.inline",
+        "limner.cli_sessions",
+    ) and not is_within(module, "limner.train"):
         assert uses(module, "print", "sys.stdout", "sys.stderr", "rich.print") == []
 
 

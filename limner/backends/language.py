@@ -8,7 +8,7 @@ from typing import Any
 
 from limner import rules
 from limner.protocols import LanguageModel
-from limner.types import BadInput, LanguageModelFailed
+from limner.types import BadInput, UnknownTask
 
 OPENAI_URL = "https://api.openai.com/v1"
 """Where a bare `openai:` model is asked; OPENAI_BASE_URL names another server."""
@@ -60,14 +60,14 @@ class RulesModel:
     def reply(self, system: str, user: str, *, schema: dict[str, object], max_tokens: int = 512) -> str:
         """Answer a request of `writer` ("keywords", "generalise") as JSON.
 
-        The rules cannot read `system`; they go by the request's "task". Raises LanguageModelFailed for another task.
+        The rules cannot read `system`; they go by the request's "task". Raises UnknownTask for another task.
         """
         request: dict[str, Any] = json.loads(user)
         if request.get("task") == "keywords":
             return _answer(rules.extract_keywords(request["prompt"]))
         if request.get("task") == "generalise":
             return _answer([rules.generalise(keyword, self._categories) for keyword in request["keywords"]])
-        raise LanguageModelFailed("the rules know no answer to this", "use a language model, such as openai:MODEL")
+        raise UnknownTask("the rules know no answer to this", "use a language model, such as openai:MODEL")
 
 
 def _answer(keywords: Sequence[str]) -> str:
