@@ -217,7 +217,9 @@ def _of_it(words: str) -> Request | None:
 def _is_style(words: str) -> bool:
     """«turn it into an oil painting»: the picture itself, and none of its things."""
     change = parsed(words)
-    return change is not None and change.kind == "restyle" and not _names_a_thing(change.value)
+    if change is None or change.kind != "restyle":
+        return False
+    return not _names_a_thing(change.value) and not re.match(r"(?:two|three|some)\b", change.value)
 
 
 def _names_a_thing(value: str) -> bool:
@@ -252,7 +254,7 @@ def referent(words: str) -> Referent:
 def renamed(target: str, colour: str) -> str:
     """What a thing is called when it has been painted: «blue car» for «red car» and for «left car»."""
     first, _, rest = split_place(target)[1].partition(" ")
-    return f"{colour} {rest if first in _HUES and rest else f'{first} {rest}'.strip()}"
+    return f"{colour} {rest if first in _HUES and rest else f'{first} {rest}'}".strip()
 
 
 def of_change(change: Change) -> Request:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from limner.look import MAX_QUERIES, cut_out, head_noun, look, named_things, parse_queries
+from limner.look import MAX_QUERIES, cut_out, head_noun, in_place, look, named_things, parse_queries, split_place
 from limner.types import BadInput, Event, Region
 from tests.retoucher import EYES, is_colour, show
 
@@ -97,3 +97,33 @@ def test_relations_are_no_things() -> None:
 )
 def test_the_head_of_a_name_is_its_noun(name: str, noun: str) -> None:
     assert head_noun(name) == noun
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("left car", ("left", "car")),
+        ("leftmost red car", ("left", "red car")),
+        ("Upper window", ("top", "window")),
+        ("lower window", ("bottom", "window")),
+        ("central tower", ("middle", "tower")),
+        ("red car", ("", "red car")),
+        ("left", ("", "left")),
+        ("lefty loosey", ("", "lefty loosey")),
+        ("", ("", "")),
+    ],
+)
+def test_a_place_in_a_name_stands_before_it(name: str, parts: tuple[str, str]) -> None:
+    assert split_place(name) == parts
+
+
+ROW = [Region("a", (20, 0, 30, 30)), Region("b", (0, 10, 10, 40)), Region("c", (36, 5, 46, 60))]
+
+
+@pytest.mark.parametrize(
+    ("place", "order"),
+    [("left", "bac"), ("right", "cab"), ("top", "abc"), ("bottom", "cba"), ("middle", "acb"), ("", "abc")],
+)
+def test_what_lies_furthest_to_a_place_comes_first(place: str, order: str) -> None:
+    assert [region.label for region in in_place(ROW, place)] == list(order)
+    assert in_place([], place) == []

@@ -197,3 +197,29 @@ def test_what_is_around_a_thing_is_said_without_it() -> None:
     assert around.place == "in the night"
     assert around.all == "a blue square in the night"
     assert describe_around(EYES, show(), ()).all == "nothing"
+
+
+TWINS = show(("red circle", (2, 2, 26, 26)), ("red circle", (34, 34, 44, 44)), ("blue circle", (34, 4, 46, 16)))
+
+
+@pytest.mark.parametrize(
+    ("name", "box"),
+    [
+        ("left circle", (2, 2, 26, 26)),
+        ("right red circle", (34, 34, 44, 44)),
+        ("bottom circle", (34, 34, 44, 44)),
+        ("top blue circle", (34, 4, 46, 16)),
+        ("right crimson circle", (34, 4, 46, 16)),
+        ("red circle", (2, 2, 26, 26)),
+    ],
+)
+def test_of_several_things_the_place_tells_which(name: str, box: tuple[int, ...]) -> None:
+    assert find_thing(EYES, TWINS, name).box == box
+
+
+def test_only_the_thing_in_its_place_is_changed() -> None:
+    mask = found(TWINS, "remove the right red circle")
+    assert mask[39, 39]
+    assert not mask[14, 14]
+    with pytest.raises(BadInput, match="no left dragon was found"):
+        found(TWINS, "remove the left dragon")

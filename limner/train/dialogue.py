@@ -35,7 +35,7 @@ from limner.train.optim import MixedOptimizer, Rates
 from limner.world.dialogue import Dialogue, from_json, sample_dialogue
 
 BATCH = 64
-DIALOGUES, VALIDATION = 20_000, 500
+DIALOGUES, VALIDATION = 50_000, 500
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<mask>")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:;?!'\"()[]-#&/"
 _WINDOW = 4

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from limner.image import format_parameters, open_picture, png_bytes, read_metadata, read_recipe, save_png
-from limner.image.files import MAX_FILE_BYTES
+from limner.image.files import MAX_FILE_BYTES, decode_picture
 from limner.types import BadInput, LimnerError, Picture, Recipe
 
 RECIPE = Recipe("a (fox:1.2) «in» snow", 7, 20, 3.5, 24, 16, "embedded", "abc", "DPM++ 2M", "blurry", {"torch": "2"})
@@ -152,3 +152,24 @@ def test_missing_and_huge_files_are_bad_input(tmp_path: Path) -> None:
         file.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(BadInput, match="larger than 64 MiB"):
         open_picture(tmp_path / "huge.png")
+
+
+def test_bytes_are_read_as_files_are(tmp_path: Path) -> None:
+    content = png_bytes(PICTURE, RECIPE)
+    assert decode_picture(content, "a picture").sha256 == PICTURE.sha256
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (24, 16)).save(tmp_path / "turned.jpg", exif=exif)
+    assert decode_picture((tmp_path / "turned.jpg").read_bytes(), "turned").pixels.shape == (24, 16, 3)
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_bytes_are_bad_input_by_the_name_that_was_given(content: bytes) -> None:
+    with pytest.raises(BadInput, match="picture 0123abcd") as caught:
+        decode_picture(content, "picture 0123abcd")
+    assert "BytesIO" not in str(caught.value)
+
+
+def test_too_many_bytes_are_bad_input() -> None:
+    with pytest.raises(BadInput, match="picture is larger than 64 MiB"):
+        decode_picture(bytes(MAX_FILE_BYTES + 1), "picture")
