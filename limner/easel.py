@@ -163,6 +163,8 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
         found = writer.extract_keywords(words, models.language)
     unknown = models.text_to_image.unknown_words(words)
     doubts = _doubts(models, found.keywords) if options.threshold is None else []
+    strange = [f"the model does not know: {', '.join(unknown)}"] if unknown else []
+    cut = [f"only the beginning is scored of: «{text}»" for text in models.scorer.too_long([words, *found.keywords])]
     return Easel(
         models=models,
         prompt=prompt,
@@ -172,7 +174,12 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
         sheet=_sheet(models.text_to_image, options),
         threshold=options.threshold,
         llm=found.source,
-        warnings=[*found.warnings, *([f"the model does not know: {', '.join(unknown)}"] if unknown else []), *doubts],
+        warnings=[
+            *found.warnings,
+            *strange,
+            *cut,
+            *doubts,
+        ],
         clock=clock,
     )
 

@@ -93,6 +93,10 @@ class ImageTextScorer(Protocol):
         """For each text the share of passes at its threshold that were right on calibration data; None if unknown."""
         ...
 
+    def too_long(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts of which only the beginning is read."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class EditRequest:

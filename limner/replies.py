@@ -64,11 +64,12 @@ def decide(
 
 
 def _fitting(referent: Referent, seen: Sequence[Seen], topic: Seen | None) -> list[Seen]:
-    """The things meant: by what the world knows of them, by place or colour alone, or by the noun of a longer name."""
+    """The things meant: by what the world knows of them, by their own words, or by the noun of a longer name."""
     if not referent.noun and (referent.colour or referent.where):
         return [s for s in seen if referent.colour in ("", s.colour) and referent.where in ("", s.where)]
     alike = [replace(s, name=head_noun(s.name)) for s in seen if s.name not in CONCEPTS]
-    found = meant(referent, seen, topic)
+    called = [s for s in seen if s.noun == referent.text and referent.where in ("", s.where)]
+    found = meant(referent, seen, topic) or called
     if found or not alike:
         return found
     again = meant(referent, alike)

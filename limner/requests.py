@@ -96,7 +96,7 @@ def _rules(lines: str) -> list[tuple[str, re.Pattern[str]]]:
 
 _UNSAID_RULES, _REMOVAL_RULES = _rules(_UNSAID), _rules(_REMOVALS)
 _OPEN = re.compile(
-    r"(?:(?:i want|do|make|change) )?(?:something|anything|another one)(?: (?:else|different|new))?|make a change|"
+    r"(?:(?:i want|do|make|change) )?(?:something|anything|another one)(?: (?:else|different|new))?|make (?:a )?change|"
     r"i like (?:that|it)|hello|hi|hey|thanks?(?:,? i like (?:that|it))?|nice|great",
     re.IGNORECASE,
 )
@@ -246,15 +246,21 @@ def referent(words: str) -> Referent:
     side = _ON_SIDE.fullmatch(bare)
     where, noun = (side["w"], side["n"]) if side else split_place(bare)
     first, _, rest = noun.partition(" ")
-    colour, noun = (first, rest) if first in COLOURS and rest else ("", noun)
+    colour, noun = (first, rest) if first in COLOURS and rest and not is_whole_name(noun) else ("", noun)
     noun = noun if noun in CONCEPTS else singular(noun)
     return Referent("" if noun in ("one", THING, "object") else noun, colour, where)
 
 
+def is_whole_name(name: str) -> bool:
+    """Whether a colour that a name begins with is part of it: of «green salad», but not of «blue whale»."""
+    return name in CONCEPTS and name.partition(" ")[2] not in CONCEPTS
+
+
 def renamed(target: str, colour: str) -> str:
     """What a thing is called when it has been painted: «blue car» for «red car» and for «left car»."""
-    first, _, rest = split_place(target)[1].partition(" ")
-    return f"{colour} {rest if first in _HUES and rest else f'{first} {rest}'}".strip()
+    name = split_place(target)[1]
+    first, _, rest = name.partition(" ")
+    return f"{colour} {rest if first in _HUES and rest and not is_whole_name(name) else name}".strip()
 
 
 def of_change(change: Change) -> Request:

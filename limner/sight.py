@@ -9,6 +9,7 @@ from typing import Any
 from limner.look import head_noun, named_things, parse_queries
 from limner.protocols import Detector, Eyes
 from limner.regions import box_iou
+from limner.requests import is_whole_name
 from limner.rules import extract_keywords, singular
 from limner.seen import Seen, centre, listed, summary, whereabouts
 from limner.types import Picture, Region
@@ -90,7 +91,7 @@ def _count(number: int, noun: str) -> str:
 def _names(eyes: Eyes, picture: Picture, hoped: Sequence[str]) -> list[str]:
     known = eyes.detector.things
     if known:
-        return sorted(name for name in known if name.split()[0] not in COLOURS)
+        return sorted(name for name in known if name.split()[0] not in COLOURS or is_whole_name(name))
     return list(dict.fromkeys((*hoped, *_named_in(eyes.captioner.caption([picture])))))[:_MENTIONS]
 
 
@@ -103,7 +104,7 @@ def _named_in(texts: Sequence[str]) -> list[str]:
 def _uncoloured(name: str) -> str:
     """«car» for «red car»: its colour is found by looking."""
     first, _, rest = name.partition(" ")
-    return rest if first in COLOURS and rest else name
+    return rest if first in COLOURS and rest and not is_whole_name(name) else name
 
 
 def _each_once(found: Sequence[Region], picture: Picture, hoped: Sequence[str]) -> list[Region]:

@@ -124,6 +124,9 @@ class PixelScorer:
         rows = np.array([[topic in wanted for topic in self.topics] for wanted in topics], np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
+    def too_long(self, texts: Sequence[str]) -> list[str]:
+        return []
+
     def precisions(self, texts: Sequence[str]) -> list[float | None]:
         return [1.0] * len(texts)
 

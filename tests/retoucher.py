@@ -193,6 +193,9 @@ class ShapeScorer:
     def thresholds(self, texts: Sequence[str]) -> list[float]:
         return [0.0] * len(texts)
 
+    def too_long(self, texts: Sequence[str]) -> list[str]:
+        return []
+
     def precisions(self, texts: Sequence[str]) -> list[float | None]:
         return [1.0] * len(texts)
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -261,3 +262,12 @@ def test_ours_needs_fewer_pictures_than_algorithm_1(capsys: pytest.CaptureFixtur
         print(f"medians {medians}, means {np.mean(counts, axis=1)} (33: not within 32)")  # noqa: T201
     assert medians[0] < medians[1]
     assert sum(counts[0]) < 0.85 * sum(counts[1])
+
+
+def test_the_report_says_what_was_scored_only_in_part() -> None:
+    class ShortSighted(PixelScorer):
+        def too_long(self, texts: Sequence[str]) -> list[str]:
+            return [text for text in texts if len(text) > 20]
+
+    result = drawn(models=replace(studio(), scorer=ShortSighted()))
+    assert result.warnings[0] == f"only the beginning is scored of: «{PROMPT}»"

@@ -26,14 +26,19 @@ def commands() -> list[str]:
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "limner.cli", *shlex.split(command)[1:]]
-    return subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    """Run a line as a shell does that finds `limner` as this Python's, sessions being kept in the folder."""
+    script = f'limner() {{ {shlex.quote(sys.executable)} -m limner.cli "$@"; }}\n{command}'
+    environment = ENVIRONMENT | {"LIMNER_DATA": str(folder / "data")}
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 DRAWING = tuple(f"limner {verb}" for verb in ("draw", "look", "edit", "show"))
+TALKING = ("printf", "limner sessions")
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(DRAWING)])
+@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(DRAWING + TALKING)])
 def test_cheap_commands(command: str, tmp_path: Path) -> None:
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -52,6 +57,16 @@ def test_drawing_commands(tmp_path: Path) -> None:
     assert (folder / "annotated.png").is_file()
     assert (folder / "edited.png").is_file()
     assert "the same picture" in told[-1].stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WEIGHTS.joinpath("editor").is_dir(), reason="the embedded models are not here")
+def test_talking_commands(tmp_path: Path) -> None:
+    told = [run(command, tmp_path) for command in commands() if command.startswith(TALKING)]
+    for done in told:
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "edit: paint the car blue" in told[0].stdout
+    assert (tmp_path / "car.zip").is_file()
 
 
 def test_help_texts_have_not_drifted() -> None:

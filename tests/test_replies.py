@@ -66,6 +66,12 @@ def test_the_only_thing_need_not_be_named() -> None:
     assert settled("paint it green", (DOG,)) == "paint the dog green"
 
 
+def test_a_thing_answers_to_the_very_words_it_is_called_by() -> None:
+    seen = (Seen("cake", "black", "top"), Seen("cake", "", "bottom"), Seen("blue whale", "", "left"))
+    assert settled("remove the black cake", seen) == "remove the black cake"
+    assert settled("remove the blue whale", seen) == "remove the blue whale"
+
+
 def test_a_longer_name_answers_to_its_noun() -> None:
     seen = (Seen("bearded man", "", "left"), Seen("old bench", "", "right"))
     assert settled("remove the man", seen) == "remove the bearded man"

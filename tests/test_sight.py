@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from limner.seen import Seen
 from limner.sight import answer, found, things_seen
-from limner.types import Box, Picture
+from limner.types import Box, Picture, Region
 from tests.retoucher import EYES, GROUNDS, ShapeDetector, show
 
 LEFT: Box = (2, 16, 16, 30)
@@ -35,6 +36,22 @@ def test_a_detector_that_knows_its_nouns_is_asked_for_all_of_them() -> None:
     eyes = replace(EYES, detector=Knows())
     assert things_seen(eyes, PICTURE, ("a dragon",)) == SEEN
     assert things_seen(eyes, show(("green triangle", LEFT)), ()) == ()
+
+
+def test_a_name_that_begins_with_a_colour_is_a_name_all_the_same() -> None:
+    asked: list[str] = []
+
+    class Envelopes(Knows):
+        things = frozenset({"green salad", "red circle"})
+
+        def detect(
+            self, pictures: Sequence[Picture], queries: Sequence[Sequence[str]], *, threshold: float | None = None
+        ) -> list[list[Region]]:
+            asked.extend(queries[0])
+            return super().detect(pictures, queries)
+
+    things_seen(replace(EYES, detector=Envelopes()), PICTURE, ())
+    assert asked == ["green salad"]
 
 
 def test_what_texts_name_is_looked_for_as_well() -> None:

@@ -6,7 +6,6 @@ n pictures and m texts cost n + m passes, not n * m, and a text is encoded once 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,7 +24,6 @@ from limner.backends.thresholds import Thresholds, read_thresholds
 from limner.protocols import Features
 from limner.types import ModelUnavailable, Picture
 
-_log = logging.getLogger(__name__)
 _FILES = ("*.json", "*.txt", "model*.safetensors")
 _REMEMBERED_TEXTS = 4096
 _PICTURES_AT_ONCE = 16
@@ -126,7 +124,7 @@ class TwoTowerScorer:
         return _unit(torch.cat([towers.pictures(towers.model, each) for each in pixels]))
 
     def encode_texts(self, texts: Sequence[str]) -> Features:
-        """Unit features (n, dim), float32. A text longer than the model reads is cut, with a logged warning."""
+        """Unit features (n, dim), float32. A text longer than the model reads is cut (see `too_long`)."""
         return np.concatenate([self._text(text) for text in texts])
 
     def thresholds(self, texts: Sequence[str]) -> list[float]:
@@ -137,12 +135,15 @@ class TwoTowerScorer:
         """The measured share of right passes at these thresholds, for each text; None where it was not measured."""
         return [self.calibration.precision(text) for text in texts]
 
+    def too_long(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts that have more tokens than the model reads."""
+        count = self.towers.tokenizer
+        return [text for text in texts if len(count(text, verbose=False).input_ids) > self.towers.length]
+
     @torch.inference_mode()
     def _encode_text(self, text: str) -> Features:
         """One text at a time, so that no padding and no neighbour can touch its numbers."""
         towers = self.towers
-        if len(towers.tokenizer(text, verbose=False).input_ids) > towers.length:
-            _log.warning("only the first %d tokens are scored of: %s", towers.length, text)
         tokens = towers.tokenizer(text, truncation=True, max_length=towers.length, return_tensors="pt")
         tokens = tokens.to(towers.model.device)
         return _unit(towers.texts(towers.model, tokens.input_ids, tokens.attention_mask))

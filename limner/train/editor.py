@@ -91,7 +91,8 @@ class Pool:
         return [*new, *old]
 
     def _sampled(self, rng: Random) -> EditTriple:
-        return sample_edit(rng, *rng.choices(list(self.shares), list(self.shares.values())), self.palette)
+        [kind] = rng.choices(list(self.shares), list(self.shares.values()))
+        return sample_edit(rng, kind, self.palette)
 
     def encode(self, triples: Sequence[EditTriple]) -> list[Sample]:
         """The triples rendered and encoded; the source's latents are the posterior's mode, as the pipeline's are."""
