@@ -82,7 +82,9 @@ def _branch(session: Session, rest: str) -> Report:
 
 def _history(session: Session, rest: str) -> Report:
     nodes = session.tree()
-    rows = [{"number": n.number, "id": n.turn.id, "parent": n.turn.parent, "current": n.current} for n in _all(nodes)]
+    numbered = enumerate(session.turns, 1)
+    tip = session.state.tip
+    rows = [{"number": n, "id": t.id, "parent": t.parent, "current": t.id == tip} for n, t in numbered]
     return {"text": "\n".join(tree_lines(nodes)) or "nothing was said yet", "turns": rows}
 
 
@@ -189,19 +191,21 @@ def tree_lines(nodes: Sequence[Node], indent: str = "") -> Iterator[str]:
 
     A line of turns is drawn straight down; only a fork moves its children in.
     """
-    for place, node in enumerate(nodes):
-        fork, last = len(nodes) > 1, place + 1 == len(nodes)
-        joint = "" if not fork else "└ " if last else "├ "
+    waiting = _placed(nodes, indent)
+    while waiting:  # a long talk is deeper than Python recurses
+        node, before, below = waiting.pop()
         names = "".join(f" [{name}]" for name in node.names)
-        yield f"{indent}{joint}{node.number}. {history.headline(node.turn)}{names}{'  ← here' if node.current else ''}"
-        below = indent if not fork else f"{indent}{'  ' if last else '│ '}"
-        yield from tree_lines(node.children, below)
+        yield f"{before}{node.number}. {history.headline(node.turn)}{names}{'  ← here' if node.current else ''}"
+        waiting += _placed(node.children, below)
 
 
-def _all(nodes: Sequence[Node]) -> Iterator[Node]:
-    for node in nodes:
-        yield node
-        yield from _all(node.children)
+def _placed(nodes: Sequence[Node], indent: str) -> list[tuple[Node, str, str]]:
+    """Nodes, the last first, each with what stands before its line and before those of its children."""
+    if len(nodes) == 1:
+        return [(nodes[0], indent, indent)]
+    *others, last = nodes or (None,)
+    rows = [(node, f"{indent}├ ", f"{indent}│ ") for node in others if node]
+    return [*([(last, f"{indent}└ ", f"{indent}  ")] if last else []), *rows[::-1]]
 
 
 def _at(session: Session, turn: Turn | None, otherwise: str = "") -> Report:

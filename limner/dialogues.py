@@ -94,37 +94,47 @@ def generate_dialogues(
 
     `pool` is what exemplars are drawn from (default: the written ones and some of the world's).
     """
-    pool = pool or dialogue_pool()
-    written = Written()
-    for number, caption in enumerate(captions):
-        shown = "\n\n".join(_shown(each) for each in rng.sample(list(pool), min(EXEMPLARS, len(pool))))
-        request = {"task": "dialogue", "examples": shown, "caption": caption}
-        try:
-            dialogue = _asked(model, DIALOGUE_HEAD, request, _Dialog, partial(_dialogue, caption))
-        except LanguageModelFailed as error:
-            yield _refusal(written, error, caption, number, len(captions))
-            continue
-        written.kept += 1
-        yield Event("dialogue", caption, number + 1, len(captions), {"dialogue": dialogue})
-    return written
+    shown = [_shown(each) for each in pool or dialogue_pool()]
+    request = {"task": "dialogue"}
+
+    def written(caption: str, request: Mapping[str, str]) -> Dialogue:
+        return _asked(model, DIALOGUE_HEAD, request, _Dialog, partial(_dialogue, caption))
+
+    return (yield from _one_each("dialogue", captions, rng, shown, request, written))
 
 
 def generate_edits(
     model: LanguageModel, captions: Sequence[str], rng: Random, *, pool: Sequence[WrittenEdit] | None = None
 ) -> Generator[Event, None, Written]:
     """One edit a caption: an event «edit» with data["edit"], or «refused» whose message is the reason."""
-    pool = pool or edit_pool()
+    shown = [_shown_edit(each) for each in pool or edit_pool()]
+    request = {"task": "modify"}
+
+    def written(caption: str, request: Mapping[str, str]) -> WrittenEdit:
+        return _asked(model, EDIT_HEAD, request, _Edit, partial(_edit, caption))
+
+    return (yield from _one_each("edit", captions, rng, shown, request, written))
+
+
+def _one_each(
+    kind: str,
+    captions: Sequence[str],
+    rng: Random,
+    shown: Sequence[str],
+    request: Mapping[str, str],
+    write: Callable[[str, Mapping[str, str]], object],
+) -> Generator[Event, None, Written]:
+    """Have one thing written for each caption, with exemplars drawn anew each time; count what is kept and refused."""
     written = Written()
     for number, caption in enumerate(captions):
-        shown = "\n\n".join(_shown_edit(each) for each in rng.sample(list(pool), min(EXEMPLARS, len(pool))))
-        request = {"task": "modify", "examples": shown, "caption": caption}
+        examples = "\n\n".join(rng.sample(list(shown), min(EXEMPLARS, len(shown))))
         try:
-            edit = _asked(model, EDIT_HEAD, request, _Edit, partial(_edit, caption))
+            made = write(caption, {**request, "examples": examples, "caption": caption})
         except LanguageModelFailed as error:
             yield _refusal(written, error, caption, number, len(captions))
             continue
         written.kept += 1
-        yield Event("edit", caption, number + 1, len(captions), {"edit": edit})
+        yield Event(kind, caption, number + 1, len(captions), {kind: made})
     return written
 
 

@@ -51,7 +51,7 @@ def utterances(path: Sequence[Turn]) -> list[Utterance]:
     """What was said since the last picture was drawn anew, in the form that clarifying reads."""
     said: list[Utterance] = []
     for before, turn in zip((None, *path), path, strict=False):
-        words = Utterance("user", str(turn.content.get("said", "")))
+        words = Utterance("user", str(turn.content.get("about", turn.content.get("said", ""))))
         if turn.kind == "draw":
             said.clear()
         elif turn.kind == "ask":

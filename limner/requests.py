@@ -116,6 +116,7 @@ _BEFORE = re.compile(
 _AFTER = re.compile(r"(?:[\s,.!?;:]|\b(?:please|pls|plz|thanks|thank you|for me|now|then)\b)+$", re.IGNORECASE)
 _HUES = (*COLOURS, "brown", "white", "black", "grey", "gray", "gold", "golden", "turquoise")
 _HUE = "|".join(_HUES)
+_SHADES = frozenset(("light", "dark", "bright", "pale", "deep"))
 _PAINT_IT = re.compile(rf"(?:paint|make|turn|colou?r|dye|can|could) {_IT} (?:be )?(?P<c>{_HUE})", re.IGNORECASE)
 _PAINT = re.compile(rf"(?:paint|make|turn|colou?r) (?P<x>.+?) (?P<c>{'|'.join(COLOURS)})", re.IGNORECASE)
 _IN_COLOUR = re.compile(rf"(?:{'|'.join(COLOURS)})(?: colou?r| one)?", re.IGNORECASE)
@@ -127,10 +128,8 @@ _ON_SIDE = re.compile(
 _DEFINITE = re.compile(r"(?:the|this|that|my|your|it\b|them\b)", re.IGNORECASE)
 _PRONOUN = re.compile(rf"{_IT}|everything", re.IGNORECASE)
 _PICTURE = re.compile(r"(?:the |this )?(?:picture|image|photo|scene)", re.IGNORECASE)
-_BEFORE_NOUN = re.compile(
-    r"^(?:(?:(?:all|both)(?: of)?(?: the)?|the|an?|my|your|this|that)\s+)?"
-    r"(?:(?:first|second|third|fourth|last|other)\s+)?"
-)
+_BEFORE_NOUN = re.compile(r"^(?:(?:all|both)(?: of)?(?: the)?|the|an?|my|your|this|that)\s+")
+_IN_ORDER = re.compile(r"^(?:first|second|third|fourth|last|other)\s+")
 _BIGGER = re.compile(
     rf"(?:make|let) {_IT} (?:be |look |become )?(?P<q>(?:(?:a bit|a little|much) )?"
     r"(?:bigger|larger|smaller|taller|shorter|longer|wider|thinner|thicker|fatter|older|younger|rounder))",
@@ -243,6 +242,7 @@ def referent(words: str) -> Referent:
     if not words or _PRONOUN.fullmatch(words.strip()):
         return Referent()
     bare = _BEFORE_NOUN.sub("", words.strip(" .").casefold())
+    bare = bare if bare in CONCEPTS else _IN_ORDER.sub("", bare)  # «first quarter moon» is a name
     side = _ON_SIDE.fullmatch(bare)
     where, noun = (side["w"], side["n"]) if side else split_place(bare)
     first, _, rest = noun.partition(" ")
@@ -305,7 +305,7 @@ def _is_clear(words: str, kind: str) -> bool:
     if found is None:
         return False
     told = set(found.value.split()) if found.kind != "remove" else {"-"}
-    if found.kind == "recolour" and not told <= {*_HUES, *ImageColor.colormap}:
+    if found.kind == "recolour" and not told <= {*_HUES, *_SHADES, *ImageColor.colormap}:
         return False
     return found.kind != "add" and bool(told) and not told & _LOOSE
 

@@ -145,20 +145,23 @@ class Session:
 
     def _change(self, text: str, said: str, heard: Recorder) -> Turns:
         """One change, asked about where it is not clear, made in the prompt or in the picture."""
-        proposed = self._proposed(said)
-        found = proposed or self._clarified(text, heard)
+        if self.open_question and _plain(said) in _NO:
+            self.undo()
+            yield Event("undo", "then it stays as it is")
+            return ()
+        found = self._proposed(said) or self._clarified(text, heard)
         yield from (Event("warning", warning) for warning in found.warnings)
         if found.undo:
             self.undo()
             yield Event("undo", "undone")
             return ()
         if found.question:
-            question: dict[str, Any] = {"question": found.question, "choices": list(found.choices), "by": found.source}
-            return (yield from self._record("ask", _inputs(said, heard), _given(question)))
-        if self.asks == "often" and not proposed and found.instruction.casefold() != text.casefold():
-            proposal = {"question": f"Do you mean: {found.instruction}?", "choices": ["yes", "no"]}
-            proposal |= {"by": found.source, "proposal": found.instruction}
-            return (yield from self._record("ask", _inputs(said, heard), _given(proposal)))
+            asked: dict[str, Any] = {"question": found.question, "choices": list(found.choices), "by": found.source}
+            return (yield from self._record("ask", _inputs(said, heard), _given(asked | {"about": text})))
+        if self.asks == "often" and not self.open_question and found.instruction.casefold() != text.casefold():
+            asked = {"question": f"Do you mean: {found.instruction}?", "choices": ["yes", "no"], "by": found.source}
+            proposed_now = {"about": text, "proposal": found.instruction}
+            return (yield from self._record("ask", _inputs(said, heard), _given(asked | proposed_now)))
         return (yield from self._make(found.instruction, said, heard))
 
     def _make(self, instruction: str, said: str, heard: Recorder) -> Turns:
@@ -187,8 +190,8 @@ class Session:
         try:
             found = clarify(heard, seen, past, text)
         except BadInput:
-            if self.mode == "edit":
-                raise
+            if self.mode != "rewrite" and heard.name in ("rules", "embedded"):
+                raise  # words that nobody understands are not added to the prompt unasked
             return Clarified(instruction=text)  # only the prompt can take it
         for _ in range(_GUESSES):
             if self.asks != "never" or not found.choices:
@@ -199,13 +202,10 @@ class Session:
         return found
 
     def _proposed(self, said: str) -> Clarified | None:
-        """The instruction that «Do you mean ...?» proposed, after a yes. Raises BadInput after a no."""
+        """The instruction that «Do you mean ...?» proposed, after a yes."""
         asked = self.open_question
-        words = said.casefold().strip(" .!")
-        if asked is None or "proposal" not in asked.content or words not in _YES | _NO:
+        if asked is None or "proposal" not in asked.content or _plain(said) not in _YES:
             return None
-        if words in _NO:
-            raise BadInput("then it stays as it is", "say it in other words")
         return Clarified(instruction=asked.content["proposal"])
 
     def _record(self, kind: TurnKind, inputs: Mapping[str, Any], work: perform.Work) -> Turns:
@@ -332,6 +332,10 @@ def _again(bench: Bench, path: Sequence[Turn], turn: Turn) -> Generator[Event, N
     inputs = {name: turn.content[name] for name in INPUTS if name in turn.content}
     parent = path[-1].id if path else None
     return Turn(parent, turn.kind, {**inputs, **content}, round(time.monotonic() - started, 3), time.time())
+
+
+def _plain(said: str) -> str:
+    return said.casefold().strip(" .!")
 
 
 def _is_request(said: str, instruction: str) -> bool:

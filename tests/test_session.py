@@ -113,9 +113,27 @@ def test_a_no_leaves_all_as_it_is(tmp_path: Path) -> None:
     session = open_session(tmp_path, ask="often")
     say(session, "a red circle")
     say(session, "paint it green")
-    with pytest.raises(BadInput, match="stays as it is"):
-        say(session, "no")
+    events, turns = say(session, "no")
+    assert turns == ()
+    assert events[-1].message == "then it stays as it is"
+    assert session.open_question is None
     assert shown(session) == {"red circle"}
+
+
+def test_what_nobody_understands_is_not_added_to_the_prompt(session: Session) -> None:
+    with pytest.raises(BadInput, match="not understood"):
+        say(session, "xyzzy plugh")
+    session.set("mode", "rewrite")
+    _, [turn] = say(session, "xyzzy plugh")
+    assert turn.content["prompt"] == f"{FIRST}, xyzzy plugh"
+
+
+def test_the_step_that_was_unclear_is_the_one_that_is_answered(session: Session) -> None:
+    say(session, "add a green triangle and paint the shape green")
+    assert session.open_question is not None
+    _, turns = say(session, "the square")
+    assert turns[-1].content["instruction"] == "paint the square green"
+    assert shown(session) == {"red circle", "green square", "green triangle"}
 
 
 def test_several_requests_of_one_sentence_are_several_turns(session: Session) -> None:

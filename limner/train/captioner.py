@@ -154,12 +154,15 @@ def main() -> None:
         "--clip", type=Path, default=WEIGHTS / "clip", help="the CLIP whose vision tower it begins with"
     )
     parser.add_argument("--weights", type=Path, help="begin with the weights in this folder")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates")
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
     tokenizer = new_tokenizer()
     model = begin(args.clip, args.weights, tokenizer)
-    optimizer = MixedOptimizer(model.named_parameters(), Rates(muon=0.015, adamw=1.5e-3, ema=0.995))
+    optimizer = MixedOptimizer(
+        model.named_parameters(), Rates(muon=0.015 * args.rate, adamw=1.5e-3 * args.rate, ema=0.995)
+    )
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         return losses(model, new_batch(rng, BATCH, tokenizer))
