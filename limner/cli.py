@@ -26,11 +26,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 models_app = typer.Typer(help="The models that draw and score.")
+train_app = typer.Typer(help="Train what Limner uses; `recipes/world.sh` has the lines that made what ships.")
 world_app = typer.Typer(help="The picture world that the embedded models learned from.")
 eval_app = typer.Typer(help="Measure the models and the method.")
 app.command()(chat)
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 app.add_typer(eval_app, name="eval")
 
@@ -175,6 +177,18 @@ def models_show(
 ) -> None:
     """Show one profile, and the words it knows where it knows only some."""
     tell(studio_of().models_show(name), json)
+
+
+@train_app.command("dialogue")
+def train_dialogue(
+    out: Annotated[Path, typer.Option(help="A folder; training goes on from what is in it.")],
+    base: Annotated[str, typer.Option(help="small, a folder, or a hub id of a Blenderbot.")] = "small",
+    minutes: Annotated[float, typer.Option(help="How long to train.")] = 12,
+    data: Annotated[Path | None, typer.Option(help="Dialogues as JSON lines instead of the world's.")] = None,
+    json: Json = False,
+) -> None:
+    """Train the dialogue model that asks when a request is unclear."""
+    tell(studio_of().train_dialogue(base, out, minutes, data), json)
 
 
 @world_app.command("show")

@@ -264,6 +264,19 @@ class Studio:
             raise BadInput(f"{self.settings.llm} cannot write dialogues", "name one, such as --llm openai:MODEL")
         return (yield from corpora.written_dialogues(out, captions, self.tools.language, seed=seed, edits=edits))
 
+    def train_dialogue(self, base: str, out: Path, minutes: float, data: Path | None) -> dict[str, Any]:
+        """Train the dialogue model: `small` from nothing, or a Blenderbot of a folder or the hub on; see the recipe.
+
+        Raises BadInput for a time that is none and a file that is not there, ModelUnavailable for the base.
+        """
+        from limner.train.dialogue import train_dialogue
+
+        if not minutes > 0:
+            raise BadInput(f"{minutes} minutes", "give more than 0")
+        if data is not None and not data.is_file():
+            raise BadInput(f"{data} is not there", "`limner world dialogues` makes one")
+        return train_dialogue(base, out, minutes, data)
+
     def world_show(self, out: Path, *, seed: int, stage: str, style: str | None, size: int) -> dict[str, Any]:
         """One random scene of the picture world, saved to `out`, with its caption, facts and boxes."""
         from limner import scenes

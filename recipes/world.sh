@@ -45,3 +45,14 @@ python -m limner.train.ship --unet runs/unet-4/model --segmenter runs/segmenter/
 two limner.train.editor --base $W/stable-diffusion --out runs/editor --rate 1.0 --decay 0.6 --log-snr -1.2 --batch 64 \
     --minutes 38
 python -m limner.train.ship --editor runs/editor/model
+
+# The fourth day. The editor and the captioner go on from the shipped weights; the dialogue model from scratch.
+two limner.train.editor --base $W/stable-diffusion --weights $W/editor --out runs/editor-2 --rate 0.8 --decay 0.6 --log-snr -1.2 \
+    --batch 64 --minutes 67
+python -m limner.train.ship --editor runs/editor-2/model
+one limner.train.captioner --weights $W/captioner --out runs/captioner-3 --minutes 22
+one limner.train.captioner --weights runs/captioner-3/model --rate 0.5 --out runs/captioner-4 --minutes 11
+python -m limner.train.ship --captioner runs/captioner-4/model
+one limner.train.dialogue --base small --out runs/dialogue --minutes 13
+one limner.train.dialogue --base small --out runs/dialogue --minutes 27 # goes on where the line before ended
+python -m limner.train.ship_dialogue --source runs/dialogue/model

@@ -331,3 +331,10 @@ def test_world_splits(capsys: pytest.CaptureFixture[str]) -> None:
     splits = json.loads(capsys.readouterr().out)
     assert len(splits["held_out_concepts"]) >= 30
     assert 0 < splits["held_out_core_pairs"] < splits["core_pairs"] / 4
+
+
+@pytest.mark.parametrize("options", [["--minutes", "0"], ["--data", "missing.jsonl"]])
+def test_training_that_cannot_begin_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "dialogue", "--out", "runs", *options]) == 2
+    assert one_line(capsys)
+    assert left_here() == []

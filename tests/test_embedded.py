@@ -51,3 +51,9 @@ def test_the_first_sentence_is_drawn_with_the_fox_on_its_side(drawn: DrawResult)
 
 def test_a_relation_that_was_checked_needs_no_warning(drawn: DrawResult) -> None:
     assert not any("look for yourself" in warning for warning in drawn.warnings)
+
+
+def test_the_dialogue_model_says_what_it_reached_on_held_out_dialogues() -> None:
+    reached: dict[str, float] = json.loads((WEIGHTS / "dialogue" / "limner.json").read_text())["reached"]
+    assert reached["perplexity"] <= 1.6
+    assert reached["clear asked"] <= 0.05

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -171,6 +171,27 @@ def read_dialogues(path: Path) -> tuple[list[Dialogue], list[Dialogue]]:
     return [row for i, row in enumerate(rows) if i % 19], rows[::19]
 
 
+def train_dialogue(
+    base: str, out: Path, minutes: float, data: Path | None = None, dialogues: int = DIALOGUES
+) -> dict[str, object]:
+    """Train `base` (small, a folder or a hub id) into `out`/model on the world's dialogues or those of a file.
+
+    Returns the folder and the best perplexity a token on the validation dialogues. Raises ModelUnavailable when the
+    base cannot be had.
+    """
+    start_processes()
+    seed_torch(0)
+    if data:
+        learned, unseen = read_dialogues(data)
+    else:
+        learned, unseen = world_dialogues(dialogues, "dialogues"), world_dialogues(VALIDATION, "validation")
+    if base == "small":
+        best = train_small(learned, unseen, Budget(minutes=minutes, checkpoint_minutes=1), out)
+    else:
+        best = train_base(base, learned, unseen, out, Recipe(), minutes)
+    return {"model": str(out / "model"), "perplexity": round(best, 3), "dialogues": len(learned)}
+
+
 def main() -> None:
     """Train from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -180,18 +201,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="dialogues as JSON lines instead of the world's")
     parser.add_argument("--dialogues", type=int, default=DIALOGUES, help="how many of the world's to learn from")
     args = parser.parse_args()
-    start_processes()
-    seed_torch(0)
-    ours: Callable[[], tuple[list[Dialogue], list[Dialogue]]] = lambda: (  # noqa: E731
-        world_dialogues(args.dialogues, "dialogues"),
-        world_dialogues(VALIDATION, "validation"),
-    )
-    dialogues, validation = read_dialogues(args.data) if args.data else ours()
-    if args.base == "small":
-        best = train_small(dialogues, validation, Budget(minutes=args.minutes, checkpoint_minutes=1), args.out)
-    else:
-        best = train_base(args.base, dialogues, validation, args.out, Recipe(), args.minutes)
-    print(f"perplexity {best:.3f} a token on {len(validation)} dialogues")
+    print(json.dumps(train_dialogue(args.base, args.out, args.minutes, args.data, args.dialogues)))
 
 
 if __name__ == "__main__":
