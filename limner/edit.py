@@ -19,8 +19,9 @@ from limner.image.paste import PixelBox, changed_fraction, crop, drift_outside, 
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
 from limner.refine import SEEDS
 from limner.regions import checked_mask, describe_around, find_background, find_mask, mask_box, name_target
-from limner.types import BadInput, Change, Event, Picture
-from limner.verify import Check, check_edit, directional_similarity, wanted_thing
+from limner.rewrite import rewrite_by_rules
+from limner.types import BadInput, Change, EditKind, Event, Picture
+from limner.verify import KEPT_CHECK, Check, check_edit, directional_similarity, wanted_thing
 from limner.world.caption import article
 
 Method = Literal["instruct", "fill"]
@@ -30,8 +31,8 @@ _LARGE = 1.25
 _NEAR = 0.2
 """How much around a region is seen when a thing is filled into it, as a share of the region's longer side."""
 
-_RECOLOUR_STRENGTH = 0.75
-"""The share of the noise schedule that is run where a thing only changes its colour."""
+_STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75, "restyle": 0.65, "time": 0.65, "weather": 0.65}
+"""The share of the noise schedule that a fill runs, less than all where what is there shines through."""
 
 _SEAM = 0.02
 """How far the edited region fades into its surroundings, as a share of what the model saw."""
@@ -44,8 +45,9 @@ _SCALES = ((1.0, 1.0), (1.6, 0.9), (1.0, 1.15), (2.2, 1.0))
 class EditOptions:
     """What to edit and how hard to try. None means: the model's own, or for `seed` one drawn by lot and recorded.
 
-    `mask` (height, width) says where, instead of the words; `attempts` bounds the tries. Raises BadInput, also for
-    scales that turn guidance off: s_T up to 1, s_I below 1.
+    `mask` (height, width) says where, instead of the words; `attempts` bounds the tries; `described` is what the
+    picture is known to show, where a caption would only guess. Raises BadInput, also for scales that turn guidance off:
+    s_T up to 1, s_I below 1.
     """
 
     change: Change
@@ -55,6 +57,7 @@ class EditOptions:
     text_guidance: float | None = None
     image_guidance: float | None = None
     attempts: int = 4
+    described: str | None = None
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
@@ -92,10 +95,15 @@ class Attempt:
         return self.changed > 0 and all(check.passed for check in self.checks.values())
 
     @property
+    def kept(self) -> float:
+        """The share of the other things that are where they were: 1 unless that was checked."""
+        return self.checks[KEPT_CHECK].value if KEPT_CHECK in self.checks else 1.0
+
+    @property
     def merit(self) -> tuple[float, ...]:
-        """What the best attempt has most of: passed checks, then direction, then pixels left alone."""
-        passed = sum(check.passed for check in self.checks.values())
-        return (float(self.passed), passed, self.directional or 0.0, -self.changed)
+        """What the best attempt has most of: what was asked, things kept, then direction, then pixels left alone."""
+        asked = sum(check.passed for name, check in self.checks.items() if name != KEPT_CHECK)
+        return (float(self.passed), asked, self.kept, self.directional or 0.0, -self.changed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,13 +125,13 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
     """
     given = None if options.mask is None else checked_mask(options.mask, picture)
     change = name_target(models.eyes, picture, options.change, given)
-    site = _site(models, picture, change, given)
+    site = _site(models, picture, change, given, options.described)
     attempts: list[Attempt] = []
     for how in _plan(models, site, options):
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
         painted = _paint(models, picture, change, site, how)
         attempts.append(_judged(models, picture, painted, change, site.mask, how))
-        if attempts[-1].passed:
+        if attempts[-1].passed and attempts[-1].kept == 1 and (change.local or len(attempts) > 1):
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
@@ -143,7 +151,8 @@ class _Try:
 class _Site:
     """Where the picture may change, and how a fill of it is worded; None where a fill cannot help.
 
-    What is to come into the picture is filled in from close by: a model draws one large thing best.
+    What is to come into the picture is filled in from close by: a model draws one large thing best. A change of the
+    whole picture is filled over all of it, worded as what the picture shows with that change.
     """
 
     mask: Mask
@@ -151,17 +160,19 @@ class _Site:
     close: bool = False
 
 
-def _site(models: EditModels, picture: Picture, change: Change, given: Mask | None) -> _Site:
+def _site(models: EditModels, picture: Picture, change: Change, given: Mask | None, described: str | None) -> _Site:
     if change.local:
         mask = find_mask(models.eyes, picture, change) if given is None else given
         wanted = wanted_thing(change)
         around = describe_around(models.eyes, picture, () if wanted else (change.target,))
         return _Site(mask, f"{article(wanted)} {around.place}".strip() if wanted else around.all, bool(wanted))
+    [caption] = [described] if described else models.eyes.captioner.caption([picture])
+    prompt = rewrite_by_rules(caption, change.instruction, change).prompt
     if given is not None:
-        return _Site(given)
+        return _Site(given, prompt)
     if change.kind == "background" and (ground := find_background(models.eyes, picture)).any():
-        return _Site(ground)
-    return _Site(np.ones((picture.height, picture.width), np.bool_))
+        return _Site(ground, prompt)
+    return _Site(np.ones((picture.height, picture.width), np.bool_), prompt)
 
 
 def _plan(models: EditModels, site: _Site, options: EditOptions) -> Iterator[_Try]:
@@ -201,9 +212,9 @@ def _paint(models: EditModels, picture: Picture, change: Change, site: _Site, ho
 
 
 def _filling(part: Picture, box: PixelBox, change: Change, site: _Site, how: _Try) -> FillRequest:
-    """A fill of the mask within a crop; a thing that only changes its colour shines through, and so keeps its shape."""
+    """A fill of the mask within a crop; what only changes its colour, style or light shines through, and so stays."""
     hole = _shrunk(site.mask[box[1] : box[3], box[0] : box[2]], (part.width, part.height))
-    strength = _RECOLOUR_STRENGTH if change.kind == "recolour" else 1.0
+    strength = _STRENGTH.get(change.kind, 1.0)
     return FillRequest(part, hole, site.prompt or "", how.seed, how.steps, how.text_guidance, strength)
 
 

@@ -155,7 +155,8 @@ def edit_picture(bench: Bench, now: Now, instruction: str, exchanges: Recorder) 
     change = parse_instruction(instruction)
     again = not change.local and change.kind == now.kind and now.original is not None
     start = now.original if again and now.original else now.picture
-    options = EditOptions(change, seed=bench.seed_at(now.depth), **bench.editing)
+    described = now.prompt if start == now.picture else None
+    options = EditOptions(change, seed=bench.seed_at(now.depth), described=described, **bench.editing)
     result = yield from edit(bench.tools.edit_models, bench.picture(start), options)
     content = _edited(bench, options, result, start)
     described = rewrite(_RULES, now.prompt, instruction, change).prompt

@@ -77,7 +77,7 @@ def rewrite(model: LanguageModel, prompt: str, instruction: str, change: Change 
 
     The rules answer where the model gives no usable reply: never fails.
     """
-    by_rules = _by_rules(prompt, instruction, change)
+    by_rules = rewrite_by_rules(prompt, instruction, change)
     if model.name == "rules":
         return by_rules
     try:
@@ -133,7 +133,8 @@ def _lost(offered: str, prompt: str, by_rules: str, spoken_of: str) -> list[str]
     return [keyword for keyword in lost if not any(keyword in other and keyword != other for other in lost)]
 
 
-def _by_rules(prompt: str, instruction: str, change: Change | None) -> Rewritten:
+def rewrite_by_rules(prompt: str, instruction: str, change: Change | None) -> Rewritten:
+    """The prompt after the instruction in the words that it had, by no language model."""
     prompt = prompt.rstrip(" .,") or prompt
     if change is None:
         return Rewritten(f"{prompt}, {instruction.strip(' .')}", "rules")

@@ -169,7 +169,7 @@ class Studio:
 
         names = {"seed", "steps", "text_guidance", "image_guidance"}
         given = self.settings.model_dump(include=names, exclude_none=True)
-        attempts = {} if self.settings.count is None else {"attempts": self.settings.count}
+        attempts: dict[str, Any] = {} if self.settings.count is None else {"attempts": self.settings.count}
         return EditOptions(change, mask, **given, **attempts)
 
     def models_list(self) -> list[dict[str, Any]]:

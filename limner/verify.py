@@ -17,6 +17,7 @@ _ALTERNATIVES: Mapping[str, Sequence[str]] = {"day": ("sunset", "night"), "clear
 _SAME_PLACE = 0.3
 """The overlap (intersection over union) from which two boxes hold the same thing, before and after."""
 
+KEPT_CHECK = "the rest is kept"
 KEPT = 0.5
 """The share of things that a change of the whole picture must leave where they were."""
 
@@ -77,7 +78,7 @@ def _whole(models: EditModels, before: Picture, after: Picture, change: Change) 
         seen = cosine >= least
         checks[f"no {text}" if absent else text] = Check(round(cosine, 4), seen != bool(absent))
     share = kept_share(models, before, after)
-    return checks | {"the rest is kept": Check(share, share >= KEPT)}
+    return checks | {KEPT_CHECK: Check(share, share >= KEPT)}
 
 
 def kept_share(models: EditModels, before: Picture, after: Picture) -> float:

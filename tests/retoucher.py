@@ -276,7 +276,8 @@ def _free_place(picture: Picture, place: str) -> Box:
 class Filler:
     """An Inpainter that draws into the mask what its prompt names and the rest of the picture does not show.
 
-    It does nothing for the seeds in `deaf`; `asked` keeps the requests.
+    Where it is to draw all of a picture that shines through, it only changes the ground to the one named. It does
+    nothing for the seeds in `deaf`; `asked` keeps the requests.
     """
 
     deaf: Collection[int] = ()
@@ -296,6 +297,10 @@ class Filler:
     @staticmethod
     def _fill(request: FillRequest) -> Picture:
         pixels = request.picture.pixels.copy()
+        if request.mask.all() and request.strength < 1:
+            wanted = next((rgb for name, rgb in GROUNDS.items() if name in request.prompt), WHITE)
+            pixels[is_colour(pixels, GROUNDS[ground_of(request.picture) or "white"])] = wanted
+            return Picture(pixels)
         pixels[request.mask] = GROUNDS[ground_of(request.picture) or "white"]
         shown = {region.label for region in found_in(Picture(pixels))}
         canvas = Image.fromarray(pixels)

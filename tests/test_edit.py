@@ -119,14 +119,25 @@ def test_a_thing_that_only_changes_its_colour_shines_through() -> None:
     assert 0.5 < filler.asked[0].strength < 1
 
 
-def test_a_change_of_the_whole_picture_is_never_filled() -> None:
-    result = edited(PICTURE, "make it night", models(Retoucher(deaf=[7, 8])))
-    assert [(a.method, a.seed, a.passed) for a in result.attempts] == [
-        ("instruct", 7, False),
-        ("instruct", 8, False),
-        ("instruct", 9, True),
-    ]
-    assert [round(a.text_guidance, 6) for a in result.attempts] == [5.0, 8.0, 5.0]
+def test_a_change_of_the_whole_picture_is_drawn_both_ways() -> None:
+    filler = Filler()
+    result = edited(PICTURE, "make it night", models(Retoucher(deaf=[7]), filler))
+    assert [(a.method, a.seed, a.passed) for a in result.attempts] == [("instruct", 7, False), ("fill", 8, True)]
+    assert result.best.method == "fill"
+    assert filler.asked[0].prompt == "a red circle and a blue square at night"
+    assert 0.5 < filler.asked[0].strength < 1
+
+
+def test_what_the_picture_is_known_to_show_is_drawn_rather_than_a_caption() -> None:
+    filler = Filler()
+    edited(PICTURE, "make it night", models(Retoucher(), filler), described="a red circle on white")
+    assert filler.asked[0].prompt == "a red circle on white at night"
+
+
+def test_of_two_that_pass_the_one_that_keeps_more_is_taken() -> None:
+    result = edited(PICTURE, "make it night", models(Retoucher(careless=True)))
+    assert result.best.kept == 1
+    assert result.best.method == "fill"
 
 
 def test_a_new_background_leaves_the_things_as_they_are() -> None:
@@ -329,7 +340,7 @@ def test_the_whole_picture_may_change_and_keeps_its_things(instruction: str, gro
 
 
 def test_a_change_of_the_whole_picture_that_loses_its_things_does_not_pass() -> None:
-    result = edited(PICTURE, "make it night", models(Retoucher(careless=True)))
+    result = edited(PICTURE, "make it night", models(Retoucher(careless=True), Filler(deaf=EVERY_SEED)))
     assert result.best.checks["night"].passed
     assert not result.best.checks["the rest is kept"].passed
     assert not result.best.passed
