@@ -131,7 +131,8 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
         painted = _paint(models, picture, change, site, how)
         attempts.append(_judged(models, picture, painted, change, site.mask, how))
-        if attempts[-1].passed and attempts[-1].kept == 1 and (change.local or len(attempts) > 1):
+        both_ways = change.local or site.prompt is None or len(attempts) > 1
+        if attempts[-1].passed and attempts[-1].kept == 1 and both_ways:
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
@@ -152,7 +153,8 @@ class _Site:
     """Where the picture may change, and how a fill of it is worded; None where a fill cannot help.
 
     What is to come into the picture is filled in from close by: a model draws one large thing best. A change of the
-    whole picture is filled over all of it, worded as what the picture shows with that change.
+    whole picture is filled over all of it, worded as what the picture shows with that change; but not a background,
+    into which things that are named would be drawn once more.
     """
 
     mask: Mask
@@ -166,13 +168,12 @@ def _site(models: EditModels, picture: Picture, change: Change, given: Mask | No
         wanted = wanted_thing(change)
         around = describe_around(models.eyes, picture, () if wanted else (change.target,))
         return _Site(mask, f"{article(wanted)} {around.place}".strip() if wanted else around.all, bool(wanted))
+    if change.kind == "background":
+        ground = find_background(models.eyes, picture) if given is None else given
+        return _Site(ground if ground.any() else np.ones_like(ground))
     [caption] = [described] if described else models.eyes.captioner.caption([picture])
     prompt = rewrite_by_rules(caption, change.instruction, change).prompt
-    if given is not None:
-        return _Site(given, prompt)
-    if change.kind == "background" and (ground := find_background(models.eyes, picture)).any():
-        return _Site(ground, prompt)
-    return _Site(np.ones((picture.height, picture.width), np.bool_), prompt)
+    return _Site(np.ones((picture.height, picture.width), np.bool_) if given is None else given, prompt)
 
 
 def _plan(models: EditModels, site: _Site, options: EditOptions) -> Iterator[_Try]:
