@@ -46,7 +46,15 @@ def converse(session: Session, lines: Iterable[str], say: Say) -> int:
 def _done(session: Session, words: str, say: Say) -> bool:
     """Carry out one line; False after /quit."""
     work = commands.run(session, words) if commands.is_command(words) else _sentence(session, words)
-    report = terminal.follow(_told(session, work, say))
+
+    def turn(event: Event) -> None:
+        made: Turn = event.data["turn"]
+        say({"event": "turn", "number": _number(session, made), **turn_report(made)})
+
+    def other(event: Event) -> None:
+        say({"event": event.kind, "message": event.message, **_plain(event.data)})
+
+    report = terminal.follow(work, {"turn": turn, **dict.fromkeys(_SHOWN, other)})
     if report:
         say(report)
     return not report.get("quit")
@@ -55,28 +63,6 @@ def _done(session: Session, words: str, say: Say) -> bool:
 def _sentence(session: Session, words: str) -> Generator[Event, None, dict[str, Any]]:
     yield from session.say(words)
     return {}
-
-
-def _told(
-    session: Session, work: Generator[Event, None, dict[str, Any]], say: Say
-) -> Generator[Event, None, dict[str, Any]]:
-    """The work's events passed on to the progress bars, those that tell something shown as well."""
-    while True:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return end.value
-        if event.kind == "turn":
-            turn: Turn = event.data["turn"]
-            say({"event": "turn", "number": _number(session, turn), **turn_report(turn)})
-        elif event.kind in _SHOWN:
-            say({"event": event.kind, "message": event.message, **_plain(event.data)})
-        else:
-            try:
-                yield event
-            except GeneratorExit:
-                work.close()
-                raise
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:

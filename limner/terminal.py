@@ -26,10 +26,12 @@ from limner.types import Event
 Result = TypeVar("Result")
 
 
-def follow(work: Generator[Event, None, Result]) -> Result:
+def follow(work: Generator[Event, None, Result], told: Mapping[str, Callable[[Event], None]] | None = None) -> Result:
     """Run a piece of work to its end, showing its events as progress with an ETA; returns its result.
 
-    The bars go to stderr and disappear at the end; where stderr is no terminal nothing is shown but warnings.
+    The bars go to stderr and disappear at the end; where stderr is no terminal nothing is shown but warnings. Events of
+    the kinds in `told` are given to what stands there instead, with the bars out of the way: a picture or a table
+    must not be wrapped around them.
     """
     console = Console(stderr=True)
     columns = (
@@ -43,7 +45,13 @@ def follow(work: Generator[Event, None, Result]) -> Result:
         bars: dict[str, TaskID] = {}
         try:
             while True:
-                _show(progress, bars, next(work))
+                event = next(work)
+                if told and event.kind in told:
+                    progress.stop()
+                    told[event.kind](event)
+                    progress.start()
+                else:
+                    _show(progress, bars, event)
         except StopIteration as end:
             return end.value
         finally:
