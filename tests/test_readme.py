@@ -28,7 +28,7 @@ def commands() -> list[str]:
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line as a shell does that finds `limner` as this Python's, sessions being kept in the folder."""
     script = f'limner() {{ {shlex.quote(sys.executable)} -m limner.cli "$@"; }}\n{command}'
-    environment = ENVIRONMENT | {"LIMNER_DATA": str(folder / "data")}
+    environment = ENVIRONMENT | {"LIMNER_DATA": str(folder / "data"), "LIMNER_ROUNDS": "1"}
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
