@@ -76,7 +76,6 @@ def _number(session: Session, turn: Turn) -> int:
 def as_json(report: Mapping[str, Any]) -> None:
     """A report as one line of JSON."""
     terminal.say(json.dumps(report, ensure_ascii=False, allow_nan=False))
-    sys.stdout.flush()
 
 
 class Plainly:

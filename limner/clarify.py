@@ -7,7 +7,6 @@ model says is checked.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ from limner.seen import Seen
 from limner.types import BadInput, Change, LanguageModelFailed, UnknownTask
 from limner.world.clarity import choices_of, meant
 from limner.world.dialogue import EDIT, UNDO, Utterance
-from limner.writer import ATTEMPTS, parse_reply
+from limner.writer import ask, fallback
 
 CLARIFY_INSTRUCTION = """\
 Somebody talks with a system that changes pictures. Decide whether their last sentence is clear.
@@ -71,8 +70,7 @@ def clarify(model: LanguageModel, seen: Sequence[Seen], history: Sequence[Uttera
     except UnknownTask:
         return by_rules(seen, history, said)
     except LanguageModelFailed as error:
-        warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
-        return replace(by_rules(seen, history, said), warnings=(warning,))
+        return replace(by_rules(seen, history, said), warnings=(fallback(model, error),))
     return Clarified(reply.instruction, reply.question, tuple(reply.choices), reply.undo, model.name)
 
 
@@ -105,18 +103,9 @@ def _next(pending: Pending | None, said: str, seen: Sequence[Seen], topic: Seen 
 
 
 def _asked(model: LanguageModel, seen: Sequence[Seen], history: Sequence[Utterance], said: str) -> ClarifyReply:
-    """Ask until a reply fits, at most ATTEMPTS times, telling the model what was wrong with the last one."""
     turns = [{"speaker": each.speaker, "text": each.text} for each in history]
     request: dict[str, Any] = {"task": "clarify", "seen": [each.text for each in seen], "history": turns, "said": said}
-    complaint, schema = "", ClarifyReply.model_json_schema()
-    for _ in range(ATTEMPTS):
-        remark = {"your last reply was refused": complaint} if complaint else {}
-        reply = model.reply(CLARIFY_INSTRUCTION, json.dumps({**request, **remark}, ensure_ascii=False), schema=schema)
-        try:
-            return _checked(parse_reply(reply, ClarifyReply))
-        except LanguageModelFailed as error:
-            complaint = error.message
-    raise LanguageModelFailed(complaint)
+    return ask(model, CLARIFY_INSTRUCTION, request, ClarifyReply, _checked)
 
 
 def _checked(reply: ClarifyReply) -> ClarifyReply:

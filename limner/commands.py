@@ -14,9 +14,10 @@ from limner import history
 from limner.history import Node
 from limner.image import png_bytes, save_png
 from limner.perform import marked
-from limner.session import Difference, Session
+from limner.session import Session
+from limner.sight import found
 from limner.turn import Turn
-from limner.types import BadInput, Event, Picture, Recipe
+from limner.types import BadInput, Event, Recipe
 
 Report = dict[str, Any]
 Work = Generator[Event, None, Report]
@@ -90,9 +91,9 @@ def _history(session: Session, rest: str) -> Report:
 
 def _diff(session: Session, rest: str) -> Report:
     first, second = _two(session, rest.split())
-    found: Difference = session.diff(first, second)
-    sheet = None if found.pictures is None else session.bench.blobs.put(png_bytes(found.pictures))
-    return {"text": marked(found.prompt) or "neither has a prompt", "diff": found.prompt, "picture": sheet}
+    between = session.diff(first, second)
+    sheet = None if between.pictures is None else session.bench.blobs.put(png_bytes(between.pictures))
+    return {"text": marked(between.prompt) or "neither has a prompt", "diff": between.prompt, "picture": sheet}
 
 
 def _mode(session: Session, rest: str) -> Report:
@@ -108,8 +109,6 @@ def _ask(session: Session, rest: str) -> Report:
 
 
 def _look(session: Session, rest: str) -> Report:
-    from limner.sight import found
-
     now = session.now
     if now.picture is None:
         raise BadInput("there is no picture to look at yet", "say what to draw")
@@ -123,9 +122,7 @@ def _save(session: Session, rest: str) -> Report:
         raise BadInput("there is no picture to save yet", "say what to draw")
     shown = next(turn for turn in reversed(session.path) if turn.picture)
     target = target if target.suffix else target.with_suffix(".png")
-    save_png(
-        target, session.bench.picture(now.picture), recipe_of(shown, session.bench.picture(now.picture)), _told(shown)
-    )
+    save_png(target, session.bench.picture(now.picture), Recipe(**shown.content["recipe"]), _told(shown))
     return {"text": f"saved {target}", "file": str(target)}
 
 
@@ -160,30 +157,12 @@ def _forget(session: Session, rest: str) -> Work:
     return told | {"removed": [t.id for t in done.removed], "remade": [t.id for t in done.remade], "dropped": dropped}
 
 
-def recipe_of(turn: Turn, picture: Picture) -> Recipe:
-    """How a turn's picture was made, for its file: of an edited one the edit, its prompt being the instruction."""
-    content = turn.content
-    if turn.kind != "edit":
-        return Recipe(**content["recipe"])
-    return Recipe(
-        prompt=content["instruction"],
-        seed=content["seed"],
-        steps=content["steps"],
-        guidance=content["text_guidance"],
-        width=picture.width,
-        height=picture.height,
-        model=content["method"],
-        versions=content["versions"],
-    )
-
-
 def _told(turn: Turn) -> dict[str, Any]:
     """What a saved file says besides: the turn, and of an edited picture where it came from."""
     content = turn.content
     if turn.kind != "edit":
         return {"turn": turn.id, "scores": content["scores"], "threshold": content["threshold"]}
-    names = ("from", "instruction", "method", "text_guidance", "image_guidance")
-    return {"turn": turn.id, "lineage": {name: content[name] for name in names}}
+    return {"turn": turn.id, "lineage": {**content["lineage"], "from": content["from"]}}
 
 
 def tree_lines(nodes: Sequence[Node], indent: str = "") -> Iterator[str]:

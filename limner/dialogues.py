@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,7 @@ from limner.types import BadInput, Event, LanguageModelFailed
 from limner.world.caption import describe
 from limner.world.dialogue import EDIT, UNDO, Dialogue, Exchange, Utterance, sample_dialogue
 from limner.world.edits import sample_edit
-from limner.writer import ATTEMPTS, parse_reply
+from limner.writer import ask
 
 EXEMPLARS, POOL = 20, 500
 """How many exemplars a request shows, and how many there are to draw from."""
@@ -49,8 +49,6 @@ The instruction asks for one change. The edited caption differs from the caption
 Answer with JSON only: {"modify_instruction": "...", "edited_caption": "..."}"""
 
 _Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-Shape = TypeVar("Shape", bound=BaseModel)
-Result = TypeVar("Result")
 
 
 class _Turn(BaseModel):
@@ -98,7 +96,7 @@ def generate_dialogues(
     request = {"task": "dialogue"}
 
     def written(caption: str, request: Mapping[str, str]) -> Dialogue:
-        return _asked(model, DIALOGUE_HEAD, request, _Dialog, partial(_dialogue, caption))
+        return ask(model, DIALOGUE_HEAD, request, _Dialog, partial(_dialogue, caption), max_tokens=_MAX_TOKENS)
 
     return (yield from _one_each("dialogue", captions, rng, shown, request, written))
 
@@ -111,7 +109,7 @@ def generate_edits(
     request = {"task": "modify"}
 
     def written(caption: str, request: Mapping[str, str]) -> WrittenEdit:
-        return _asked(model, EDIT_HEAD, request, _Edit, partial(_edit, caption))
+        return ask(model, EDIT_HEAD, request, _Edit, partial(_edit, caption), max_tokens=_MAX_TOKENS)
 
     return (yield from _one_each("edit", captions, rng, shown, request, written))
 
@@ -142,22 +140,6 @@ def _refusal(written: Written, error: LanguageModelFailed, caption: str, number:
     """A reason is counted without what was quoted in it."""
     written.refused[error.message.split(":")[0]] += 1
     return Event("refused", error.message, number + 1, total, {"caption": caption, "refused": dict(written.refused)})
-
-
-def _asked(
-    model: LanguageModel, head: str, request: Mapping[str, str], shape: type[Shape], settled: Callable[[Shape], Result]
-) -> Result:
-    """Ask until a reply fits, at most ATTEMPTS times, telling the model what was wrong with the last one."""
-    complaint = ""
-    for _ in range(ATTEMPTS):
-        remark = {"your last reply was refused": complaint} if complaint else {}
-        text = json.dumps({**request, **remark}, ensure_ascii=False)
-        reply = model.reply(head, text, schema=shape.model_json_schema(), max_tokens=_MAX_TOKENS)
-        try:
-            return settled(parse_reply(reply, shape))
-        except LanguageModelFailed as error:
-            complaint = error.message
-    raise LanguageModelFailed(complaint)
 
 
 def _dialogue(caption: str, reply: _Dialog) -> Dialogue:

@@ -53,7 +53,7 @@ def edit_report(result: EditResult, file: Path) -> dict[str, Any]:
         "instruction": result.change.instruction,
         "kind": result.change.kind,
         "passed": best.passed,
-        "checks": _checks(best),
+        "checks": checks(best),
         "changed_fraction": round(best.changed, 4),
         "drift_outside": best.drift,
         "attempts": [_attempt(attempt) for attempt in result.attempts],
@@ -62,7 +62,8 @@ def edit_report(result: EditResult, file: Path) -> dict[str, Any]:
     }
 
 
-def _checks(attempt: Attempt) -> dict[str, dict[str, Any]]:
+def checks(attempt: Attempt) -> dict[str, dict[str, Any]]:
+    """The checks of an attempt as JSON values, by name."""
     return {name: {"value": round(check.value, 4), "passed": check.passed} for name, check in attempt.checks.items()}
 
 
@@ -73,7 +74,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "text_guidance": round(attempt.text_guidance, 4),
         "image_guidance": round(attempt.image_guidance, 4),
         "passed": attempt.passed,
-        "checks": _checks(attempt),
+        "checks": checks(attempt),
         "directional_similarity": None if attempt.directional is None else round(attempt.directional, 4),
         "changed_fraction": round(attempt.changed, 4),
         "drift_outside": attempt.drift,
@@ -85,8 +86,13 @@ def save_edit(path: Path, result: EditResult, hands: Hands, versions: Mapping[st
     if versions is None:
         save_png(path, result.best.picture)
         return
+    save_png(path, result.best.picture, edit_recipe(result, hands, versions), {"lineage": lineage(result)})
+
+
+def edit_recipe(result: EditResult, hands: Hands, versions: Mapping[str, str]) -> Recipe:
+    """How the best attempt was made; its prompt is the instruction."""
     best, model = result.best, hands.editor if result.best.method == "instruct" else hands.inpainter
-    recipe = Recipe(
+    return Recipe(
         prompt=result.change.instruction,
         seed=best.seed,
         steps=best.steps,
@@ -95,9 +101,8 @@ def save_edit(path: Path, result: EditResult, hands: Hands, versions: Mapping[st
         height=best.picture.height,
         model=model.name,
         model_hash=model.model_hash,
-        versions=versions,
+        versions=dict(versions),
     )
-    save_png(path, best.picture, recipe, {"lineage": lineage(result)})
 
 
 def lineage(result: EditResult) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from limner.perform import Now
 from limner.rewrite import DiffKind, word_diff
 from limner.turn import Turn, by_id, path_to
 from limner.types import BadInput
-from limner.world.dialogue import Utterance
+from limner.world.dialogue import EDIT, Utterance
 
 _LEAST_PREFIX = 4
 """So many characters of an id name a turn, where only one begins with them."""
@@ -60,7 +60,7 @@ def utterances(path: Sequence[Turn]) -> list[Utterance]:
             said.append(words)
         elif turn.kind in ("edit", "rewrite"):
             answered = before is not None and before.kind == "answer"
-            said += [*([] if answered else [words]), Utterance("system", f"[EDIT] {turn.content['instruction']}")]
+            said += [*([] if answered else [words]), Utterance("system", f"{EDIT} {turn.content['instruction']}")]
     return said
 
 

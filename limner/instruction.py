@@ -7,7 +7,6 @@ all other words are kept as they were said.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from limner.tagger import SPATIAL, tag
 from limner.types import BadInput, Change, EditKind, LanguageModelFailed, UnknownTask
 from limner.world.caption import RELATION_PHRASES
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASES, TIMES, WEATHERS
-from limner.writer import ATTEMPTS, parse_reply
+from limner.writer import ask, fallback
 
 MAX_INSTRUCTION_CHARS = 2000
 """An instruction names one change; whoever says more than this means several."""
@@ -127,12 +126,12 @@ def understand(model: LanguageModel, text: str) -> tuple[Change, str]:
     if model.name == "rules":
         return parse_instruction(instruction), ""
     try:
-        return _asked(model, instruction), ""
+        request = {"task": "understand", "instruction": instruction}
+        return ask(model, UNDERSTAND_INSTRUCTION, request, _Reply, lambda reply: _settled(reply, instruction)), ""
     except UnknownTask:
         return parse_instruction(instruction), ""
     except LanguageModelFailed as error:
-        warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
-        return parse_instruction(instruction), warning
+        return parse_instruction(instruction), fallback(model, error)
 
 
 class _Reply(BaseModel):
@@ -143,20 +142,6 @@ class _Reply(BaseModel):
     target: _Phrase = ""
     value: _Phrase = ""
     place: _Phrase = ""
-
-
-def _asked(model: LanguageModel, instruction: str) -> Change:
-    """Ask until a reply fits, at most ATTEMPTS times, telling the model what was wrong with the last one."""
-    complaint, schema = "", _Reply.model_json_schema()
-    for _ in range(ATTEMPTS):
-        remark = {"your last reply was refused": complaint} if complaint else {}
-        request = {"task": "understand", "instruction": instruction, **remark}
-        reply = model.reply(UNDERSTAND_INSTRUCTION, json.dumps(request, ensure_ascii=False), schema=schema)
-        try:
-            return _settled(parse_reply(reply, _Reply), instruction)
-        except LanguageModelFailed as error:
-            complaint = error.message
-    raise LanguageModelFailed(complaint)
 
 
 def _settled(reply: _Reply, instruction: str) -> Change:

@@ -16,11 +16,12 @@ from limner.draw import DrawOptions, DrawResult, draw
 from limner.easel import BATCH
 from limner.edit import EditOptions, EditResult, edit
 from limner.exchange import Recorder
+from limner.findings import checks, edit_recipe, lineage
 from limner.image import decode_picture, png_bytes
 from limner.instruction import parse_instruction
 from limner.protocols import EditModels, Eyes, LanguageModel, Models
 from limner.refine import SEEDS
-from limner.rewrite import Rewritten, rewrite, word_diff
+from limner.rewrite import Rewritten, rewrite, rewrite_by_rules, word_diff
 from limner.seen import Seen
 from limner.sight import answer, things_seen
 from limner.turn import Turn
@@ -159,7 +160,7 @@ def edit_picture(bench: Bench, now: Now, instruction: str, exchanges: Recorder) 
     options = EditOptions(change, seed=bench.seed_at(now.depth), described=described, **bench.editing)
     result = yield from edit(bench.tools.edit_models, bench.picture(start), options)
     content = _edited(bench, options, result, start)
-    described = rewrite(_RULES, now.prompt, instruction, change).prompt
+    described = rewrite_by_rules(now.prompt, instruction, change).prompt
     return {**content, "prompt": described, "exchanges": exchanges.exchanges}
 
 
@@ -204,18 +205,6 @@ def meaning(instruction: str) -> Change | None:
         return None
 
 
-class _Rules:
-    """The name by which `rewrite` knows that no model is to be asked."""
-
-    name = "rules"
-
-    def reply(self, system: str, user: str, *, schema: dict[str, object], max_tokens: int = 512) -> str:
-        raise NotImplementedError
-
-
-_RULES = _Rules()
-
-
 def _drawn(bench: Bench, options: DrawOptions, exchanges: Recorder) -> Work:
     models = replace(bench.tools.models, language=exchanges)
     count = options.count or min(BATCH, models.text_to_image.max_batch)  # what the machine takes, recorded
@@ -244,23 +233,18 @@ def _drawing(bench: Bench, options: DrawOptions, result: DrawResult, exchanges: 
 
 def _edited(bench: Bench, options: EditOptions, result: EditResult, start: str) -> Content:
     best = result.best
-    checks = {name: {"value": check.value, "passed": check.passed} for name, check in best.checks.items()}
     return {
         "change": asdict(result.change),
         "from": start,
         "options": _given({"seed": options.seed, "attempts": options.attempts, **bench.editing}),
         "picture": bench.blobs.put(png_bytes(best.picture)),
-        "method": best.method,
-        "seed": best.seed,
-        "steps": best.steps,
-        "text_guidance": best.text_guidance,
-        "image_guidance": best.image_guidance,
-        "checks": checks,
+        "recipe": asdict(edit_recipe(result, bench.tools.edit_models.hands, bench.tools.versions)),
+        "lineage": lineage(result),
+        "checks": checks(best),
         "passed": best.passed,
         "changed": best.changed,
         "drift": best.drift,
         "tries": len(result.attempts),
-        "versions": dict(bench.tools.versions),
         "warnings": list(result.warnings),
     }
 

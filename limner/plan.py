@@ -7,7 +7,6 @@ and its steps are checked against a schema.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from limner.requests import is_contradiction, is_undo, parsed
 from limner.seen import Seen
 from limner.types import BadInput, Change, LanguageModelFailed, UnknownTask
 from limner.world.vocabulary import BACKGROUNDS
-from limner.writer import ATTEMPTS, parse_reply
+from limner.writer import ask, fallback
 
 StepKind = Literal["draw", "change", "look", "undo", "forget"]
 Mode = Literal["rewrite", "edit", "auto"]
@@ -128,8 +127,7 @@ def plan(model: LanguageModel, said: str, *, prompt: str | None, seen: Sequence[
     except UnknownTask:
         return Plan(tuple(by_themselves), "rules")
     except LanguageModelFailed as error:
-        warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
-        return Plan(tuple(by_themselves), "rules", (warning,))
+        return Plan(tuple(by_themselves), "rules", (fallback(model, error),))
 
 
 def by_rules(said: str, *, has_picture: bool) -> list[Step]:
@@ -190,18 +188,13 @@ def _clauses(words: str) -> list[str]:
 
 
 def _asked(model: LanguageModel, said: str, prompt: str | None, seen: Sequence[Seen]) -> tuple[Step, ...]:
-    """Ask until a reply fits, at most ATTEMPTS times, telling the model what was wrong with the last one."""
     request: dict[str, object] = {"task": "plan", "seen": [each.text for each in seen], "prompt": prompt, "said": said}
-    complaint, schema = "", _Reply.model_json_schema()
-    for _ in range(ATTEMPTS):
-        remark = {"your last reply was refused": complaint} if complaint else {}
-        reply = model.reply(PLAN_INSTRUCTION, json.dumps({**request, **remark}, ensure_ascii=False), schema=schema)
-        try:
-            steps = parse_reply(reply, _Reply).steps
-        except LanguageModelFailed as error:
-            complaint = error.message
-            continue
-        if all(step.text.strip() or step.kind == "undo" for step in steps) and (prompt or steps[0].kind == "draw"):
-            return tuple(Step(step.kind, step.text.strip()) for step in steps)
-        complaint = "a step without text" if prompt else "there is no picture yet: the first step must draw"
-    raise LanguageModelFailed(complaint)
+
+    def settled(reply: _Reply) -> tuple[Step, ...]:
+        if not all(step.text.strip() or step.kind == "undo" for step in reply.steps):
+            raise LanguageModelFailed("a step without text")
+        if prompt is None and reply.steps[0].kind != "draw":
+            raise LanguageModelFailed("there is no picture yet: the first step must draw")
+        return tuple(Step(step.kind, step.text.strip()) for step in reply.steps)
+
+    return ask(model, PLAN_INSTRUCTION, request, _Reply, settled)

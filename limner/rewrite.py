@@ -7,7 +7,6 @@ that the instruction leaves alone is put back, and said.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -22,7 +21,7 @@ from limner.protocols import LanguageModel
 from limner.types import Change, EditKind, LanguageModelFailed, UnknownTask
 from limner.world.caption import article
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, STYLE_PHRASES, TIMES, WEATHERS
-from limner.writer import ATTEMPTS, parse_reply
+from limner.writer import ask, fallback
 
 REWRITE_INSTRUCTION = """\
 Somebody wants the description of a picture changed. Write the new description.
@@ -81,12 +80,12 @@ def rewrite(model: LanguageModel, prompt: str, instruction: str, change: Change 
     if model.name == "rules":
         return by_rules
     try:
-        offered = _asked(model, prompt, instruction)
+        request = {"task": "rewrite", "prompt": prompt, "instruction": instruction}
+        offered = ask(model, REWRITE_INSTRUCTION, request, _Reply, lambda reply: " ".join(reply.prompt.split()))
     except UnknownTask:
         return by_rules
     except LanguageModelFailed as error:
-        warning = f"{model.name} gave no usable answer ({error.message}); the rules answered instead"
-        return Rewritten(by_rules.prompt, "rules", (warning, *by_rules.warnings))
+        return Rewritten(by_rules.prompt, "rules", (fallback(model, error), *by_rules.warnings))
     lost = _lost(offered, prompt, by_rules.prompt, "" if change else instruction)
     if not lost:
         return Rewritten(offered, model.name)
@@ -107,22 +106,6 @@ def word_diff(before: str, after: str) -> list[tuple[DiffKind, str]]:
         if b1 > b0:
             runs.append(("in", " ".join(new[b0:b1])))
     return runs
-
-
-def _asked(model: LanguageModel, prompt: str, instruction: str) -> str:
-    """Ask until a reply fits, at most ATTEMPTS times, telling the model what was wrong with the last one."""
-    complaint = ""
-    for _ in range(ATTEMPTS):
-        remark = {"your last reply was refused": complaint} if complaint else {}
-        request = {"task": "rewrite", "prompt": prompt, "instruction": instruction, **remark}
-        reply = model.reply(
-            REWRITE_INSTRUCTION, json.dumps(request, ensure_ascii=False), schema=_Reply.model_json_schema()
-        )
-        try:
-            return " ".join(parse_reply(reply, _Reply).prompt.split())
-        except LanguageModelFailed as error:
-            complaint = error.message
-    raise LanguageModelFailed(complaint)
 
 
 def _lost(offered: str, prompt: str, by_rules: str, spoken_of: str) -> list[str]:

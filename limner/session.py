@@ -67,12 +67,17 @@ class Session:
 
     def __init__(self, store: Store, state: SessionState, bench: Bench) -> None:
         self.store, self.state, self.bench = store, state, bench
-        self.turns = store.turns(state.name)
+        self._known = by_id(store.turns(state.name))  # an id is the hash of all content: taken once a turn
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All turns, in the order they were made."""
+        return list(self._known.values())
 
     @property
     def path(self) -> list[Turn]:
         """The turns from the first to the tip."""
-        return path_to(self.state.tip, by_id(self.turns))
+        return path_to(self.state.tip, self._known)
 
     @property
     def now(self) -> Now:
@@ -218,9 +223,9 @@ class Session:
         return (turn,)
 
     def _save(self, state: SessionState, *turns: Turn) -> None:
-        known = {turn.id for turn in self.turns}
         self.state = self.store.save(state, turns)
-        self.turns += [turn for turn in turns if turn.id not in known]
+        for turn in turns:
+            self._known.setdefault(turn.id, turn)
 
     def undo(self) -> Turn | None:
         """Go back before the last turn, and the question that led to it; returns the turn now at the tip.
@@ -232,7 +237,7 @@ class Session:
             raise BadInput("there is nothing to undo", "say what to draw")
         target = path[group_at(path, len(path) - 1).start].parent
         self._save(replace(self.state, tip=target, redo=(*self.state.redo, path[-1].id)))
-        return path_to(target, by_id(self.turns))[-1] if target else None
+        return path_to(target, self._known)[-1] if target else None
 
     def redo(self) -> Turn:
         """Take the last undo back; returns the turn now at the tip. Raises BadInput when there is none."""
@@ -240,7 +245,7 @@ class Session:
             raise BadInput("there is nothing to redo", "/undo first")
         *rest, tip = self.state.redo
         self._save(replace(self.state, tip=tip, redo=tuple(rest)))
-        return by_id(self.turns)[tip]
+        return self._known[tip]
 
     def branch(self, name: str) -> None:
         """Give the tip a name to come back to. Raises BadInput for a name that is none, and before the first turn."""
@@ -266,8 +271,7 @@ class Session:
 
     def diff(self, first: Turn, second: Turn) -> Difference:
         """Two turns side by side."""
-        known = by_id(self.turns)
-        shas = [now_at(path_to(turn.id, known)).picture for turn in (first, second)]
+        shas = [now_at(path_to(turn.id, self._known)).picture for turn in (first, second)]
         pictures = [self.bench.picture(sha) for sha in shas if sha]
         captions = [history.headline(turn) for turn in (first, second)]
         sheet = contact_sheet(pictures, captions, columns=2) if len(pictures) == 2 else None
@@ -309,10 +313,10 @@ class Session:
 
     def replay(self) -> Generator[Event, None, list[Replayed]]:
         """Make every turn again from its record and compare; nothing is recorded."""
-        known, replayed = by_id(self.turns), list[Replayed]()
+        replayed = list[Replayed]()
         for number, turn in enumerate(self.turns, 1):
             yield Event("replay", history.headline(turn), number - 1, len(self.turns))
-            path = path_to(turn.parent, known)
+            path = path_to(turn.parent, self._known)
             try:
                 new = yield from _again(self.bench, path, turn)
             except LimnerError as error:

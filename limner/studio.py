@@ -258,7 +258,7 @@ class Studio:
         seed = self.settings.seed or 0
         if captions is None:
             if edits:
-                raise BadInput("--edits needs --captions", "the world's edits are `limner world instructions`")
+                raise BadInput("--edits needs --captions", "name a file of captions to write them from")
             return (yield from corpora.world_dialogues(out, count=count, seed=seed, held_out=held_out))
         if self.settings.llm in ("rules", "embedded"):
             raise BadInput(f"{self.settings.llm} cannot write dialogues", "name one, such as --llm openai:MODEL")

@@ -70,8 +70,9 @@ def _show(progress: Progress, bars: dict[str, TaskID], event: Event) -> None:
 
 
 def say(text: str = "") -> None:
-    """One line of a result, on stdout."""
+    """One line of a result, on stdout, at once: a program may wait for it at the other end of a pipe."""
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def complain(text: str) -> None:

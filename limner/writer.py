@@ -8,7 +8,7 @@ then the rules answer instead, and a warning says so. Whatever a model replies, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -54,8 +54,8 @@ class _Reply(BaseModel):
     keywords: Annotated[list[_Phrase], Field(min_length=1, max_length=rules.MAX_KEYWORDS)]
 
 
-_SCHEMA = _Reply.model_json_schema()
 Shape = TypeVar("Shape", bound=BaseModel)
+Settled = TypeVar("Settled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ def extract_keywords(prompt: str, model: LanguageModel) -> Keywords:
     the model and is dropped with a warning; when nothing is left, or no usable reply came, the rules answer.
     """
     try:
-        offered = _ask(model, KEYWORDS_INSTRUCTION, {"task": "keywords", "prompt": prompt}).keywords
+        offered = _keywords(model, KEYWORDS_INSTRUCTION, {"task": "keywords", "prompt": prompt})
         kept, warnings = _grounded(offered, prompt)
     except LanguageModelFailed as error:
-        return Keywords(rules.extract_keywords(prompt), "rules", (_fallback(model, error),))
+        return Keywords(rules.extract_keywords(prompt), "rules", (fallback(model, error),))
     return Keywords(kept, model.name, warnings)
 
 
@@ -109,9 +109,9 @@ def generalise_all(
     """
     request = {"task": "generalise", "prompt": prompt, "keywords": list(keywords)}
     try:
-        offered = _ask(model, GENERALISE_INSTRUCTION, request, count=len(keywords)).keywords
+        offered = _keywords(model, GENERALISE_INSTRUCTION, request, count=len(keywords))
     except LanguageModelFailed as error:
-        warnings = (_fallback(model, error),)
+        warnings = (fallback(model, error),)
         return tuple(Generalised(rules.generalise(k, categories), "rules", warnings) for k in keywords)
     tidied = [(rules.without_article(text), model.name) for text in offered]
     answers = [
@@ -143,21 +143,43 @@ def parse_reply(reply: str, shape: type[Shape]) -> Shape:
     raise LanguageModelFailed(complaint)
 
 
-def _ask(model: LanguageModel, instruction: str, request: Mapping[str, object], count: int | None = None) -> _Reply:
-    """Ask until a reply fits, at most ATTEMPTS times, telling the model what was wrong with the last one."""
+def ask(
+    model: LanguageModel,
+    instruction: str,
+    request: Mapping[str, object],
+    shape: type[Shape],
+    settled: Callable[[Shape], Settled],
+    *,
+    max_tokens: int = 512,
+) -> Settled:
+    """What `settled` makes of a reply that fits `shape`, asking at most ATTEMPTS times.
+
+    The model is told what was wrong with its last reply; `settled` raises LanguageModelFailed for one that fits the
+    shape and will not do. Raises LanguageModelFailed when none did.
+    """
     complaint = ""
     for _ in range(ATTEMPTS):
         remark = {"your last reply was refused": complaint} if complaint else {}
-        reply = model.reply(instruction, json.dumps({**request, **remark}, ensure_ascii=False), schema=_SCHEMA)
+        text = json.dumps({**request, **remark}, ensure_ascii=False)
+        reply = model.reply(instruction, text, schema=shape.model_json_schema(), max_tokens=max_tokens)
         try:
-            parsed = parse_reply(reply, _Reply)
+            return settled(parse_reply(reply, shape))
         except LanguageModelFailed as error:
             complaint = error.message
-            continue
-        if count is None or len(parsed.keywords) == count:
-            return parsed
-        complaint = f"{len(parsed.keywords)} keywords where {count} were asked for"
     raise LanguageModelFailed(complaint)
+
+
+def _keywords(
+    model: LanguageModel, instruction: str, request: Mapping[str, object], count: int | None = None
+) -> list[str]:
+    """The phrases of a reply, `count` of them where that is given."""
+
+    def settled(reply: _Reply) -> list[str]:
+        if count is not None and len(reply.keywords) != count:
+            raise LanguageModelFailed(f"{len(reply.keywords)} keywords where {count} were asked for")
+        return reply.keywords
+
+    return ask(model, instruction, request, _Reply, settled)
 
 
 def _grounded(offered: Sequence[str], prompt: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -173,5 +195,6 @@ def _grounded(offered: Sequence[str], prompt: str) -> tuple[tuple[str, ...], tup
     return tuple(kept), tuple(f"«{p}» is not in the prompt and is not looked for" for p in phrases if p not in kept)
 
 
-def _fallback(model: LanguageModel, error: LanguageModelFailed) -> str:
+def fallback(model: LanguageModel, error: LanguageModelFailed) -> str:
+    """The warning that the rules had to answer, and why."""
     return f"{model.name} gave no usable answer ({error.message}); the rules answered instead"

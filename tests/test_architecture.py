@@ -38,9 +38,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.plan",),
     ("limner.verify",),
     ("limner.draw", "limner.edit", "limner.synth"),
+    ("limner.findings",),
     ("limner.perform",),
     ("limner.history",),
-    ("limner.session", "limner.backends", "limner.corpora", "limner.gallery", "limner.findings", "limner.scenes"),
+    ("limner.session", "limner.backends", "limner.corpora", "limner.gallery", "limner.scenes"),
     ("limner.evaluate",),
     ("limner.train", "limner.measure"),
     ("limner.toolbox",),
@@ -51,7 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.cli_sessions",),
     ("limner.cli", "limner.server"),
 )
-FRONT = ("limner.cli", "limner.cli_sessions", "limner.terminal", "limner.chat", "limner.inline")
+FRONT = ("limner.cli", "limner.terminal", "limner.inline")
 TORCH = ("torch", "transformers", "diffusers", "peft", "accelerate")
 MAY_IMPORT_TORCH = ("limner.backends", "limner.train", "limner.world")
 
