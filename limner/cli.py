@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from limner import __version__, terminal
+from limner.cli_concepts import concepts_app, learn
 from limner.cli_sessions import chat, sessions_app
 from limner.flags import Json, Llm, Model, Pictures, Scorer, Seed, studio_of, tell
 from limner.types import BadInput, LimnerError
@@ -30,7 +31,9 @@ train_app = typer.Typer(help="Train what Limner uses; `recipes/world.sh` has the
 world_app = typer.Typer(help="The picture world that the embedded models learned from.")
 eval_app = typer.Typer(help="Measure the models and the method.")
 app.command()(chat)
+app.command()(learn)
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(concepts_app, name="concepts")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")

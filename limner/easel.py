@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from limner import writer
+from limner.concept import in_words
 from limner.prompt import check_prompt, plain
-from limner.protocols import DrawRequest, Features, Models, TextToImage
+from limner.protocols import DrawRequest, Features, Learned, Models, TextToImage
 from limner.refine import SEEDS, Drawn, Plan
 from limner.relations import box_scores, is_checked, least_score
 from limner.types import BadInput, Keyword, Picture, Recipe, Scorecard
@@ -89,11 +90,13 @@ class Easel:
     """One run's models and settings; nothing in it changes but the clock and the warnings.
 
     `sheet` is the request that every picture shares but for prompt and seed; `sizes` says how many pictures each
-    round may draw; `threshold` None means the scorer's own per text; `llm` names what extracted the keywords.
+    round may draw; `words` is the prompt as models read it that never learned its concepts; `threshold` None means the
+    scorer's own per text; `llm` names what extracted the keywords.
     """
 
     models: Models
     prompt: str
+    words: str
     keywords: tuple[Keyword, ...]
     seed: int
     sizes: tuple[int, ...]
@@ -120,14 +123,14 @@ class Easel:
         """Score pictures and their features on every text and the whole prompt (see `score_table`)."""
         with self.clock("score"):
             scores, least = score_table(self.models, pictures, features, texts, self.threshold)
-            overall = features @ self.models.scorer.encode_texts([plain(self.prompt)]).T
+            overall = features @ self.models.scorer.encode_texts([self.words]).T
         thresholds = dict(zip(texts, least, strict=True))
         table: list[list[float]] = np.round(np.hstack([scores, overall]), 6).tolist()
         return [Scorecard(dict(zip(texts, row[:-1], strict=True)), thresholds, row[-1]) for row in table]
 
     def broader(self, texts: Sequence[str]) -> list[str]:
         """Ask the language model for a more general wording of each text that keeps the theme (section 3.7)."""
-        found = writer.generalise_all(texts, plain(self.prompt), self.models.language)
+        found = writer.generalise_all(texts, self.words, self.models.language)
         self.warnings.extend(dict.fromkeys(warning for answer in found for warning in answer.warnings))
         return [answer.text for answer in found]
 
@@ -158,7 +161,8 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
     Raises BadInput for a prompt that cannot be drawn.
     """
     prompt, clock = check_prompt(options.prompt), Stopwatch()
-    words = plain(prompt)
+    learned = models.text_to_image.concepts(prompt)
+    words = spelled(prompt, learned)
     with clock("keywords"):
         found = writer.extract_keywords(words, models.language)
     unknown = models.text_to_image.unknown_words(words)
@@ -168,20 +172,34 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
     return Easel(
         models=models,
         prompt=prompt,
+        words=words,
         keywords=tuple(Keyword(word, word) for word in found.keywords),
         seed=secrets.randbelow(SEEDS) if options.seed is None else options.seed,
         sizes=options.round_sizes(models.text_to_image.max_batch),
-        sheet=_sheet(models.text_to_image, options),
+        sheet=_sheet(models.text_to_image, options, learned),
         threshold=options.threshold,
         llm=found.source,
         warnings=[
             *found.warnings,
+            *_notes(learned),
             *strange,
             *cut,
             *doubts,
         ],
         clock=clock,
     )
+
+
+def spelled(prompt: str, learned: Sequence[Learned]) -> str:
+    """The prompt without weights, and with what its concepts are like in their place; their names, if nothing is."""
+    words = plain(in_words(prompt, {each.word.strip("<>"): each.like for each in learned}))
+    return words.strip(" ,.") or " ".join(each.word.strip("<>") for each in learned) or words
+
+
+def _notes(learned: Sequence[Learned]) -> list[str]:
+    """How far a concept can be checked by models that never learned it, and what is to be doubted."""
+    as_what = [f"{e.word} is checked as «{e.like}»" if e.like else f"{e.word} cannot be checked" for e in learned]
+    return [*as_what, *(each.doubt for each in learned if each.doubt)]
 
 
 def _doubts(models: Models, keywords: Sequence[str]) -> list[str]:
@@ -195,13 +213,14 @@ def _doubts(models: Models, keywords: Sequence[str]) -> list[str]:
     ]
 
 
-def _sheet(painter: TextToImage, options: DrawOptions) -> DrawRequest:
+def _sheet(painter: TextToImage, options: DrawOptions, learned: Sequence[Learned]) -> DrawRequest:
     width, height = painter.default_size
+    usual = max((each.guidance for each in learned), default=painter.default_guidance)
     return DrawRequest(
         prompt="",
         seed=0,
         steps=options.steps or painter.default_steps,
-        guidance=painter.default_guidance if options.guidance is None else options.guidance,
+        guidance=usual if options.guidance is None else options.guidance,
         width=options.width or width,
         height=options.height or height,
         negative_prompt=options.negative_prompt,

@@ -34,6 +34,17 @@ class DrawRequest:
     negative_prompt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A learned concept that a prompt names: its word, what it is like (perhaps ""), the guidance that it was learned
+    with, and what there is to doubt about using it with this model, in words ("" for nothing)."""
+
+    word: str
+    like: str
+    guidance: float
+    doubt: str = ""
+
+
 class LanguageModel(Protocol):
     """Text in, text out. The reply is data: `writer` parses it against a schema and never trusts it."""
 
@@ -69,6 +80,10 @@ class TextToImage(Protocol):
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of `prompt` the model never learned; empty for models with an open vocabulary."""
+        ...
+
+    def concepts(self, prompt: str) -> list[Learned]:
+        """The learned concepts that `prompt` names, in order. Raises BadInput for one that is not there or unfit."""
         ...
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from limner.conversations import Conversations
     from limner.draw import DrawOptions
     from limner.edit import EditOptions
+    from limner.lessons import Lessons
     from limner.protocols import Mask
 
 OUT = Path("limner-out")
@@ -40,6 +41,13 @@ class Studio:
         from limner.conversations import Conversations
 
         return Conversations(self.settings)
+
+    @cached_property
+    def lessons(self) -> Lessons:
+        """The concepts, and how they are learned."""
+        from limner.lessons import Lessons
+
+        return Lessons(self.settings, self.tools)
 
     def draw(self, prompt: str) -> Generator[Event, None, dict[str, Any]]:
         """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`."""

@@ -25,6 +25,7 @@ from limner.protocols import (
     Models,
     Segmenter,
 )
+from limner.shelf import Shelf
 
 if TYPE_CHECKING:
     from limner.backends.diffusion import DiffusionModel
@@ -58,6 +59,11 @@ class Toolbox:
     def profile(self) -> Profile:
         """The profile that `--model` and `--scorer` name."""
         return load_profile(self.settings.model, self.settings.scorer)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """The user's concepts."""
+        return Shelf(self.settings.data / "concepts")
 
     @cached_property
     def language(self) -> LanguageModel:
@@ -104,7 +110,9 @@ class Toolbox:
 
         role = profile.text_to_image
         defaults = role.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
-        return load_text_to_image(role.source, plan=self.plan, name=profile.name, **(defaults | changes))
+        model = load_text_to_image(role.source, plan=self.plan, name=profile.name, **(defaults | changes))
+        model.loaded.prompts.rack.find = self.shelf.get
+        return model
 
     @cached_property
     def models(self) -> Models:
@@ -171,8 +179,10 @@ class Toolbox:
         drawing, editing = self.profile.text_to_image, self.profile.editor
         asked = editing.model_dump(exclude={"source"}, exclude_none=True)
         filling = drawing.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
+        editor = load_editor(editing.source, plan=self.plan, name=f"{self.profile.name} editor", **asked)
+        editor.loaded.prompts.rack.find = self.shelf.get
         return Hands(
-            load_editor(editing.source, plan=self.plan, name=f"{self.profile.name} editor", **asked),
+            editor,
             inpainter_from(self.painter.loaded, name=self.profile.name, **filling),
         )
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from limner.prompt import parse
-from limner.protocols import DrawRequest, Features
+from limner.protocols import DrawRequest, Features, Learned
 from limner.types import Picture
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 70, 220)}
@@ -63,6 +63,9 @@ class Painter:
         assert len(requests) <= self.max_batch
         self.drawn += requests
         return [paint(request.prompt, request.seed) for request in requests]
+
+    def concepts(self, prompt: str) -> list[Learned]:
+        return []
 
     def unknown_words(self, prompt: str) -> list[str]:
         return [word for word in re.findall(r"[a-z]+", prompt.lower()) if word not in _WORDS]

@@ -26,6 +26,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "limner.exchange",
         "limner.writer",
         "limner.concept",
+        "limner.concept_file",
+        "limner.concept_formats",
+        "limner.shelf",
         "limner.dataset",
         "limner.store",
         "limner.blobs",
@@ -45,11 +48,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.evaluate",),
     ("limner.train", "limner.measure"),
     ("limner.toolbox",),
-    ("limner.conversations",),
+    ("limner.conversations", "limner.lessons"),
     ("limner.studio",),
     ("limner.terminal", "limner.commands", "limner.inline"),
     ("limner.chat", "limner.flags"),
-    ("limner.cli_sessions",),
+    ("limner.cli_sessions", "limner.cli_concepts"),
     ("limner.cli", "limner.server"),
 )
 FRONT = ("limner.cli", "limner.terminal", "limner.inline")

@@ -32,11 +32,13 @@ from limner.backends.sampling import (
     embeddings,
     noise,
     report,
+    sides,
     to_bytes,
     trained_size,
 )
 from limner.backends.words import unknown_words
-from limner.protocols import DrawRequest
+from limner.concept import Concept, Use, in_words
+from limner.protocols import DrawRequest, Learned
 from limner.types import Picture
 
 # Beyond 8 pictures (16 rows with guidance) a picture gets less than a tenth faster: performance.md 1.5.
@@ -83,11 +85,13 @@ class _Task:
     request: DrawRequest
     prompt: Embedding
     negative: Embedding
+    uses: tuple[Use, ...]
 
     @property
-    def shape(self) -> tuple[int, int, int, bool]:
-        """What decides which kernels run: size, text windows, guidance or none."""
-        return (self.request.width, self.request.height, self.prompt.windows, self.request.guidance > 1)
+    def shape(self) -> tuple[Any, ...]:
+        """What decides which kernels run: size, text windows, guidance or none, and concepts."""
+        request = self.request
+        return (request.width, request.height, self.prompt.windows, request.guidance > 1, self.uses)
 
     @property
     def settings(self) -> tuple[Any, ...]:
@@ -121,10 +125,7 @@ class DiffusionModel:
         """
         for request in requests:
             self._check(request)
-        tasks = [
-            _Task(place, request, *self.loaded.prompts.pair(request.prompt, request.negative_prompt))
-            for place, request in enumerate(requests)
-        ]
+        tasks = [self._task(place, request) for place, request in enumerate(requests)]
         total, done = sum(request.steps for request in requests), 0
         pictures: dict[int, Picture] = {}
         for batch in self._batches(tasks):
@@ -138,7 +139,23 @@ class DiffusionModel:
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The content words of `prompt` that the embedded model never saw; empty for other models."""
-        return [] if self.known_words is None else unknown_words(prompt, self.known_words)
+        return [] if self.known_words is None else unknown_words(in_words(prompt, {}), self.known_words)
+
+    def concepts(self, prompt: str) -> list[Learned]:
+        """The learned concepts that `prompt` names, made ready. Raises BadInput for one that is not there or unfit."""
+        rack = self.loaded.prompts.rack
+        found = [rack.concept(use.name) for use in rack.hang(prompt)]
+        return [Learned(each.word, each.about.like, each.about.guidance, self._doubt(each)) for each in found]
+
+    def _doubt(self, concept: Concept) -> str:
+        base = concept.about.base_hash
+        if base in ("", self.model_hash):
+            return ""
+        return f"{concept.word} was learned on {concept.about.base or 'another model'}, not on this one as it is"
+
+    def _task(self, place: int, request: DrawRequest) -> _Task:
+        pair = self.loaded.prompts.pair(request.prompt, request.negative_prompt)
+        return _Task(place, request, *pair, self.loaded.prompts.rack.hang(request.prompt))
 
     def _check(self, request: DrawRequest) -> None:
         check_size(self.loaded.pipeline, request.width, request.height)
@@ -179,17 +196,18 @@ class DiffusionModel:
         """Denoise and decode tasks of equal settings: float32 pixels (n, 3, height, width)."""
         pipeline, request = self.loaded.pipeline, batch[0].request
         generators = [torch.Generator().manual_seed(task.request.seed) for task in batch]
-        latents = pipeline(
-            **embeddings([(task.prompt, task.negative) for task in batch]),
-            latents=torch.cat([noise(pipeline, request.width, request.height, each) for each in generators]),
-            generator=generators,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            width=request.width,
-            height=request.height,
-            output_type="latent",
-            callback_on_step_end=on_step_end,
-        ).images
+        with self.loaded.prompts.rack.acting("unet", batch[0].uses, sides(request.guidance)):
+            latents = pipeline(
+                **embeddings([(task.prompt, task.negative) for task in batch]),
+                latents=torch.cat([noise(pipeline, request.width, request.height, each) for each in generators]),
+                generator=generators,
+                num_inference_steps=request.steps,
+                guidance_scale=request.guidance,
+                width=request.width,
+                height=request.height,
+                output_type="latent",
+                callback_on_step_end=on_step_end,
+            ).images
         return decode(pipeline.vae, latents)
 
 

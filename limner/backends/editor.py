@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from limner.backends.branches import Layout
 from limner.backends.hardware import Plan
 from limner.backends.pipelines import EDITING, Loaded, decode, encode, load_pipeline
 from limner.backends.sampling import (
@@ -30,6 +31,9 @@ from limner.backends.sampling import (
 )
 from limner.protocols import EditRequest
 from limner.types import BadInput, Picture
+
+_SIDES: Layout = ("positive", "negative", "negative")
+"""The pipelines' batch is: text and picture, picture alone, neither."""
 
 
 def load_editor(
@@ -108,18 +112,21 @@ class DiffusionEditor:
     def _edit(self, request: EditRequest, tell: Callable[..., dict[str, Any]] | None) -> Picture:
         pipeline, picture = self.loaded.pipeline, request.picture
         generator = torch.Generator().manual_seed(request.seed)
-        latents = pipeline(
-            **embeddings([self.loaded.prompts.pair(request.instruction, request.negative_prompt)]),
-            **_sized(pipeline, picture),
-            **_progress(pipeline, tell),
-            image=encode(pipeline.vae, to_pixels(picture)),
-            latents=noise(pipeline, picture.width, picture.height, generator),
-            generator=[generator],
-            num_inference_steps=request.steps,
-            guidance_scale=request.text_guidance,
-            image_guidance_scale=request.image_guidance,
-            output_type="latent",
-        ).images
+        embedded = embeddings([self.loaded.prompts.pair(request.instruction, request.negative_prompt)])
+        rack = self.loaded.prompts.rack
+        with rack.acting("unet", rack.hang(request.instruction), _SIDES):
+            latents = pipeline(
+                **embedded,
+                **_sized(pipeline, picture),
+                **_progress(pipeline, tell),
+                image=encode(pipeline.vae, to_pixels(picture)),
+                latents=noise(pipeline, picture.width, picture.height, generator),
+                generator=[generator],
+                num_inference_steps=request.steps,
+                guidance_scale=request.text_guidance,
+                image_guidance_scale=request.image_guidance,
+                output_type="latent",
+            ).images
         return Picture(to_bytes(decode(pipeline.vae, latents))[0])
 
 

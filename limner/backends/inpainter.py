@@ -35,6 +35,7 @@ from limner.backends.sampling import (
     embeddings,
     noise,
     report,
+    sides,
     to_bytes,
     to_pixels,
     trained_size,
@@ -139,22 +140,25 @@ class DiffusionInpainter:
         # Encoded here and not by the pipeline, which would take a random sample of the posterior.
         source = _latents(pipeline, pixels)
         trained_to_fill = pipeline.unet.config.in_channels > 4
-        latents = pipeline(
-            **embeddings([self.loaded.prompts.pair(request.prompt, request.negative_prompt)]),
-            image=source,
-            masked_image_latents=_latents(pipeline, pixels * (1 - mask)) if trained_to_fill else source,
-            mask_image=mask,
-            # Below full strength the pipeline must draw the noise itself to mix it with the picture.
-            latents=noise(pipeline, picture.width, picture.height, generator) if request.strength == 1 else None,
-            strength=request.strength,
-            generator=[generator],
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            width=picture.width,
-            height=picture.height,
-            output_type="latent",
-            callback_on_step_end=tell,
-        ).images
+        embedded = embeddings([self.loaded.prompts.pair(request.prompt, request.negative_prompt)])
+        rack = self.loaded.prompts.rack
+        with rack.acting("unet", rack.hang(request.prompt), sides(request.guidance)):
+            latents = pipeline(
+                **embedded,
+                image=source,
+                masked_image_latents=_latents(pipeline, pixels * (1 - mask)) if trained_to_fill else source,
+                mask_image=mask,
+                # Below full strength the pipeline must draw the noise itself to mix it with the picture.
+                latents=noise(pipeline, picture.width, picture.height, generator) if request.strength == 1 else None,
+                strength=request.strength,
+                generator=[generator],
+                num_inference_steps=request.steps,
+                guidance_scale=request.guidance,
+                width=picture.width,
+                height=picture.height,
+                output_type="latent",
+                callback_on_step_end=tell,
+            ).images
         return Picture(to_bytes(decode(pipeline.vae, latents))[0])
 
 

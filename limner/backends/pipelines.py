@@ -29,6 +29,7 @@ from limner.backends.hub import (
     weight_files,
 )
 from limner.backends.prompts import PromptEncoder, TextTower
+from limner.backends.rack import Rack
 from limner.types import ModelUnavailable
 
 WEIGHTED_PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")
@@ -123,7 +124,8 @@ def load_pipeline(source: str, *, plan: Plan, use: Use = DRAWING) -> Loaded:
     sampler = _use_fast_solver(pipeline)
     _keep_latents_exact(pipeline.unet)
     _lower_decoder(pipeline.vae, getattr(torch, plan.precision))
-    return Loaded(pipeline, PromptEncoder(_towers(pipeline)), content_hash(origin.files), sampler)
+    prompts = PromptEncoder(_towers(pipeline), Rack(_changeable(pipeline)))
+    return Loaded(pipeline, prompts, content_hash(origin.files), sampler)
 
 
 def as_inpainting(loaded: Loaded) -> Loaded:
@@ -204,7 +206,14 @@ def _towers(pipeline: Any) -> Sequence[TextTower]:
         return [TextTower(pipeline.tokenizer, pipeline.text_encoder)]
     pairs = [(pipeline.tokenizer, pipeline.text_encoder), (pipeline.tokenizer_2, pipeline.text_encoder_2)]
     # SDXL's refiner has only the second tower.
-    return [TextTower(tokenizer, encoder, penultimate=True) for tokenizer, encoder in pairs if encoder is not None]
+    parts = [(*pair, part) for pair, part in zip(pairs, ("text_encoder", "text_encoder_2"), strict=True)]
+    return [TextTower(tokenizer, encoder, True, part) for tokenizer, encoder, part in parts if encoder is not None]
+
+
+def _changeable(pipeline: Any) -> dict[str, Any]:
+    """The parts that a learned concept may change."""
+    found = {part: getattr(pipeline, part, None) for part in ("unet", "text_encoder", "text_encoder_2")}
+    return {part: module for part, module in found.items() if module is not None}
 
 
 def _use_fast_solver(pipeline: Any) -> str:
@@ -234,7 +243,7 @@ def _keep_latents_exact(unet: Any) -> None:
     unet.register_forward_hook(raise_)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: weights that are converted in it could never be trained through
 def _lower_decoder(vae: Any, precision: torch.dtype) -> None:
     """Decode in `precision` if that stays within 40 dB of float32 on a fixed latent, else in float32.
 

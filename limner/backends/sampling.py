@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limner.backends.branches import Layout
 from limner.backends.pipelines import latent_scale
 from limner.backends.prompts import Embedding
 from limner.types import BadInput, LimnerError, Picture
@@ -37,6 +38,11 @@ def check_guidance(guidance: float) -> None:
     """Raises BadInput unless `guidance` is a finite number from 0 on."""
     if not math.isfinite(guidance) or guidance < 0:
         raise BadInput(f"guidance {guidance}", "choose a number from 0 to about 20")
+
+
+def sides(guidance: float) -> Layout:
+    """Which side each part of a text-to-image pipeline's batch is of: it guides with scales over 1 only."""
+    return ("negative", "positive") if guidance > 1 else ("positive",)
 
 
 def noise(pipeline: Any, width: int, height: int, generator: torch.Generator) -> Tensor:

@@ -1,13 +1,16 @@
 """Recipe: the autoencoder, AutoencoderKL with 4 latent channels at an eighth of the picture's size.
 
 Trained on random crops of rendered scenes by L1 on pixels and on their differences (edges) at two scales, with a
-very small KL term, as latent diffusion has it. `--decoder` continues with the encoder frozen, so that the latents
-stay what other models were trained on; give it `--weights` too.
+very small KL term, as latent diffusion has it. Drops and flakes are thin and L1 loves the median, so a pixel that
+they cover counts more. With `--weights` the encoder is anchored: the latents of scenes in clear weather stay near
+what other models were trained on. `--decoder` continues with the encoder frozen: all latents stay.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,11 +26,19 @@ from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
 from limner.types import Picture
 from limner.world.render import render
-from limner.world.sample import STAGES, sample_scene
+from limner.world.sample import STAGES, Palette, sample_scene
 from limner.world.scene import Scene
 
 CROP = 64
 BATCH = 16
+FALLING = ("rain", "snowfall")
+FALLING_WEIGHT = 4.0
+"""How much more a pixel counts that a drop or a flake covers."""
+
+ANCHOR = 2.0
+"""Weight of the squared distance that clear scenes' latents move; it is about 1 % of their variance when it matters."""
+
+PALETTE = Palette(weather=0.4)
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -63,12 +74,22 @@ def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     return untyped.decode(latents).sample.float()
 
 
-def crops(rng: Random, count: int) -> Tensor:
-    """Crops of random scenes, in [-1, 1], shape (count, 3, CROP, CROP); three of four are cut around an object."""
-    scenes = [sample_scene(rng, rng.choice(STAGES)) for _ in range(count)]
+def crops(rng: Random, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Crops of random scenes in [-1, 1], shape (count, 3, CROP, CROP), three of four cut around an object; the weight
+    of each pixel, (count, 1, CROP, CROP); and which of the crops show clear weather, (count,)."""
+    scenes = [sample_scene(rng, rng.choice(STAGES), PALETTE) for _ in range(count)]
     whole = to_tensor([render(scene) for scene in scenes])
+    dry = to_tensor([render(_dry(scene)) for scene in scenes])
+    covered = (whole - dry).abs().amax(1, keepdim=True) > 0.05
+    both = torch.cat([whole, 1 + (FALLING_WEIGHT - 1) * covered], 1)
     corners = [corner(rng, scene) for scene in scenes]
-    return torch.stack([w[:, y : y + CROP, x : x + CROP] for w, (x, y) in zip(whole, corners, strict=True)])
+    cut = torch.stack([w[:, y : y + CROP, x : x + CROP] for w, (x, y) in zip(both, corners, strict=True)])
+    return cut[:, :3], cut[:, 3:], torch.tensor([scene.weather == "clear" for scene in scenes])
+
+
+def _dry(scene: Scene) -> Scene:
+    """The scene without what falls; fog is not in the way of anything thin."""
+    return replace(scene, weather="clear") if scene.weather in FALLING else scene
 
 
 def corner(rng: Random, scene: Scene) -> tuple[int, int]:
@@ -88,33 +109,49 @@ def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
     return pictures[..., :, 1:] - pictures[..., :, :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
 
 
-def reconstruction_loss(drawn: Tensor, truth: Tensor) -> Tensor:
-    """L1 on pixels plus L1 on edges, at full and half size: edges are what makes flat art look crisp."""
+def reconstruction_loss(drawn: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted L1 on pixels plus L1 on edges, at full and half size: edges are what makes flat art look crisp."""
     total = torch.zeros(())
     for _ in range(2):
-        pairs = zip(edges(drawn), edges(truth), strict=True)
-        total = total + F.l1_loss(drawn, truth) + sum((F.l1_loss(a, b) for a, b in pairs), torch.zeros(()))
-        drawn, truth = F.avg_pool2d(drawn, 2), F.avg_pool2d(truth, 2)
+        triples = zip(edges(drawn), edges(truth), (weight[..., 1:], weight[..., 1:, :]), strict=True)
+        total = total + _l1(drawn, truth, weight) + sum((_l1(*triple) for triple in triples), torch.zeros(()))
+        drawn, truth, weight = (F.avg_pool2d(part, 2) for part in (drawn, truth, weight))
     return total
 
 
-def losses(model: AutoencoderKL, truth: Tensor) -> dict[str, Tensor]:
-    """The loss on pictures (n, 3, height, width) in [-1, 1], its parts, and the PSNR in dB."""
+def _l1(drawn: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    return ((drawn - truth).abs() * weight).mean()
+
+
+def losses(model: AutoencoderKL, old: AutoencoderKL | None, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+    """The loss on what `crops` gave, its parts, and the PSNR in dB; `old` is the model whose latents are to stay."""
+    truth, weight, clear = batch
     latents = posterior(model, truth.bfloat16())
     drawn = decode(model, latents.sample())
     kl = latents.kl().float().mean() / (CROP * CROP * 3)
-    rebuilt = reconstruction_loss(drawn, truth)
+    rebuilt = reconstruction_loss(drawn, truth, weight)
     mse = F.mse_loss(drawn.detach(), truth) / 4
-    return {"loss": rebuilt + 1e-3 * kl, "rebuilt": rebuilt, "kl": kl, "psnr": -10 * torch.log10(mse)}
+    moved = torch.zeros(()) if old is None else _moved(latents.mean, old, truth, clear)
+    total = rebuilt + 1e-3 * kl + ANCHOR * moved
+    return {"loss": total, "rebuilt": rebuilt, "kl": kl, "moved": moved, "psnr": -10 * torch.log10(mse)}
 
 
-def begin(start: Path | None, *, decoder_only: bool) -> AutoencoderKL:
-    """The model to train, in bfloat16: new, or from a folder; with the encoder frozen for `decoder_only`."""
-    model = from_folder(AutoencoderKL, start) if start else new_autoencoder()
+def _moved(means: Tensor, old: AutoencoderKL, truth: Tensor, clear: Tensor) -> Tensor:
+    """Mean squared distance of clear scenes' latents from the old ones."""
+    with torch.no_grad():
+        before: Tensor = posterior(old, truth.bfloat16()).mean
+    return ((means - before).float().square().mean((1, 2, 3)) * clear).mean()
+
+
+def begin(start: Path | None, *, decoder_only: bool) -> tuple[AutoencoderKL, AutoencoderKL | None]:
+    """The model to train, in bfloat16: new, or from a folder and then with the anchor of its latents; with the
+    encoder frozen, and needing no anchor, for `decoder_only`."""
+    model = (from_folder(AutoencoderKL, start) if start else new_autoencoder()).bfloat16()
+    old = copy.deepcopy(model).eval().requires_grad_(False) if start and not decoder_only else None
     if decoder_only:
         model.encoder.requires_grad_(False)
         model.get_submodule("quant_conv").requires_grad_(False)
-    return model.bfloat16().train()
+    return model.train(), old
 
 
 def main() -> None:
@@ -128,11 +165,11 @@ def main() -> None:
     args = parser.parse_args()
     start_processes()
     seed_torch(0)
-    model = begin(args.weights, decoder_only=args.decoder)
+    model, old = begin(args.weights, decoder_only=args.decoder)
     rates = Rates(muon=0.01 * args.rate, adamw=1e-3 * args.rate, ema=0.995)
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
-        return losses(model, crops(rng, BATCH))
+        return losses(model, old, crops(rng, BATCH))
 
     def keep() -> None:
         to_folder(model, args.out / "model")

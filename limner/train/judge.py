@@ -21,7 +21,7 @@ from limner.train.autoencoder import to_tensor
 from limner.train.libraries import seed_torch
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.world.judge import COLOUR_NAMES, GLOBALS, GRID, JudgeNet
+from limner.world.judge import COLOUR_NAMES, GLOBALS, GRID, Judge, JudgeNet
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import Scene
@@ -29,7 +29,7 @@ from limner.world.vocabulary import CORE_CONCEPTS
 
 BATCH = 48
 STAGE_SHARES = {"single": 0.2, "pair": 0.35, "count": 0.2, "crowd": 0.25}
-PALETTE = Palette(tint=0.4)
+PALETTE = Palette(tint=0.4, weather=0.4)
 
 
 def targets(scenes: Sequence[Scene], concepts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -104,16 +104,29 @@ def whole_loss(logits: Tensor, scenes: Sequence[Scene]) -> Tensor:
     return total
 
 
+def begin(start: Path | None) -> JudgeNet:
+    """The net to train: new, or of the judge in a folder. Raises ValueError when that one sees other things."""
+    if not start:
+        return JudgeNet(len(CORE_CONCEPTS), len(PALETTE.styles))
+    judge = Judge.load(start)
+    if (judge.concepts, judge.styles) != (tuple(CORE_CONCEPTS), tuple(PALETTE.styles)):
+        raise ValueError(f"{start}: that judge knows other concepts or styles; train a new one")
+    return judge.net
+
+
 def main() -> None:
     """Train from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rate", type=float, default=1.0, help="scales both learning rates")
+    parser.add_argument("--weights", type=Path, help="begin with the judge in this folder")
     args = parser.parse_args()
     start_processes()
     seed_torch(1)
-    net = JudgeNet(len(CORE_CONCEPTS), len(PALETTE.styles)).bfloat16().train()
-    optimizer = MixedOptimizer(net.named_parameters(), Rates(muon=0.02, adamw=2e-3, ema=0.995))
+    net = begin(args.weights).bfloat16().train()
+    rates = Rates(muon=0.02 * args.rate, adamw=2e-3 * args.rate, ema=0.995)
+    optimizer = MixedOptimizer(net.named_parameters(), rates)
 
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=BATCH)

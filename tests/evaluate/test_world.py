@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from limner.evaluate.world import TASKS, Case, Row, draw_cases, evaluate_world, to_json, wilson
-from limner.protocols import DrawRequest
+from limner.protocols import DrawRequest, Learned
 from limner.types import Event, Picture
 from limner.world.caption import describe
 from limner.world.render import render
@@ -52,6 +52,9 @@ class ScenePainter:
     ) -> list[Picture]:
         self.asked += requests
         return [render(self.scene_for(request.prompt), request.width) for request in requests]
+
+    def concepts(self, prompt: str) -> list[Learned]:
+        return []
 
     def unknown_words(self, prompt: str) -> list[str]:
         return []

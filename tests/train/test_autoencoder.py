@@ -13,6 +13,7 @@ from limner.world.sample import STAGES, Palette, sample_scene
 from limner.world.vocabulary import SHAPE_CONCEPTS
 
 SHAPES = Palette(concepts=tuple(SHAPE_CONCEPTS), styles=("shapes",))
+EVENLY = torch.ones(1, 1, 16, 16)
 
 
 def test_pictures_become_numbers_from_minus_one_to_one() -> None:
@@ -33,15 +34,15 @@ def test_edges_are_differences_of_neighbours() -> None:
 
 def test_a_picture_equal_to_the_truth_costs_nothing() -> None:
     truth = torch.rand(2, 3, 16, 16)
-    assert float(reconstruction_loss(truth, truth)) == 0
+    assert float(reconstruction_loss(truth, truth, EVENLY)) == 0
 
 
 def test_noise_costs_more_than_the_same_error_spread_evenly() -> None:
     truth = torch.zeros(1, 3, 16, 16)
     even = torch.full_like(truth, 0.1)
     checks = even * (1 - 2 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2))
-    assert float(reconstruction_loss(even, truth)) == pytest.approx(0.2)  # 0.1 at each of two scales, no edges
-    assert float(reconstruction_loss(checks, truth)) == pytest.approx(0.5)  # 0.1 and edges of 0.2 each way
+    assert float(reconstruction_loss(even, truth, EVENLY)) == pytest.approx(0.2)  # 0.1 at each of two scales, no edges
+    assert float(reconstruction_loss(checks, truth, EVENLY)) == pytest.approx(0.5)  # 0.1 and edges of 0.2 each way
 
 
 def test_three_crops_of_four_are_cut_around_an_object() -> None:
