@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
@@ -164,6 +165,21 @@ def ship_pipeline(source: Path) -> None:
     to_folder(pipeline, WEIGHTS / "stable-diffusion")
 
 
+def ship_autoencoder(source: Path) -> None:
+    """An autoencoder whose latents the U-Net knows already, in the place of the one that it was trained with.
+
+    The latents keep their scale. Raises ValueError for another architecture.
+    """
+    folder = WEIGHTS / "stable-diffusion" / "vae"
+    old, new = (from_folder(AutoencoderKL, place) for place in (folder, source))
+    shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (old, new)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{source} is built otherwise than the autoencoder in {folder}")
+    scaled: Any = new
+    scaled.register_to_config(scaling_factor=old.config["scaling_factor"])
+    to_folder(new.half(), folder)
+
+
 def ship_clip(source: Path, palette: Palette) -> None:
     """The CLIPModel folder, in half precision, with its thresholds and how it wants pictures."""
     model = from_folder(CLIPModel, source, dtype=torch.float32).eval()
@@ -207,7 +223,7 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 def main() -> None:
     """Ship from the command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("unet", "clip", "judge", "detector", "segmenter", "captioner", "editor"):
+    for name in ("unet", "clip", "judge", "detector", "segmenter", "captioner", "editor", "autoencoder"):
         parser.add_argument(f"--{name}", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     palette = Palette()
@@ -219,6 +235,8 @@ def main() -> None:
             ship(source, palette)
     if args.unet:
         ship_pipeline(args.unet)
+    if args.autoencoder:
+        ship_autoencoder(args.autoencoder)
     if args.editor:  # after the model that it is a difference to
         ship_editor(args.editor)
     _write(WEIGHTS / "vocabulary.json", vocabulary(palette))
