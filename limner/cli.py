@@ -103,6 +103,7 @@ def draw(
     json: Json = False,
     like: Annotated[Path | None, typer.Option(help="Draw the picture of this file again.")] = None,
     metadata: Annotated[bool | None, typer.Option("--no-metadata", help="Leave the recipe out of the files.")] = None,
+    heatmaps: Annotated[Path | None, typer.Option(help="Save where the best picture shows each word.")] = None,
 ) -> None:
     """Draw a prompt until all its words are in the picture, and say which are."""
     flags: dict[str, Any] = {"count": count, "rounds": rounds, "threshold": threshold, "seed": seed, "steps": steps}
@@ -110,10 +111,12 @@ def draw(
     studio = studio_of(**flags, baseline=baseline, metadata=None if metadata is None else not metadata)
     if like and prompt:
         raise BadInput("a prompt and --like were both given", "--like draws the prompt inside the file")
+    if like and heatmaps:
+        raise BadInput("--like and --heatmaps were both given", "leave one of them out")
     if like:
         tell(terminal.follow(studio.draw_again(like)), json, terminal.drawn_again)
     else:
-        tell(terminal.follow(studio.draw(prompt or "")), json, terminal.drawing)
+        tell(terminal.follow(studio.draw(prompt or "", heatmaps)), json, terminal.drawing)
 
 
 @app.command()
@@ -309,6 +312,24 @@ def eval_dialogpaint(
     studio = studio_of(seed=seed, model=model, llm=llm)
     report, tables = terminal.follow(studio.eval_dialogpaint(count, dialogues, only))
     tell(report if json else tables, json, terminal.two_tables("rows", "dialogue"))
+
+
+@eval_app.command("dreamartist")
+def eval_dreamartist(
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, help="Pictures to learn from; every fourth a style.")
+    ] = 16,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds.")] = 1,
+    only: Annotated[
+        Literal["methods", "gamma", "lengths", "all"], typer.Option(help="Tables 2 and 3, table 4, or the lengths.")
+    ] = "all",
+    steps: Annotated[int | None, typer.Option(help="Steps of each lesson.")] = None,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure one-shot learning against textual inversion, LoRA and DreamBooth on pictures never seen in training."""
+    report, rows = terminal.follow(studio_of(model=model).eval_dreamartist(count, seeds, only, steps))
+    tell(report if json else {"rows": rows}, json, terminal.rows)
 
 
 if __name__ == "__main__":

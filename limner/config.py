@@ -41,6 +41,7 @@ def _auto(value: object) -> object:
 Side = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_size)]
 Steps = Annotated[int, Field(ge=1, le=1000)]
+Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Threshold = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
@@ -125,6 +126,15 @@ class EditorRole(_Frozen):
     size: Size | None = None
 
 
+class LearningRole(_Frozen):
+    """How concepts are learned on a profile's model when nobody says otherwise; see `train.concept.options`."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    rate: Rate | None = None
+    adapter_rate: Rate | None = None
+    whole_rate: Rate | None = None
+
+
 class Profile(_Frozen):
     """The models of each role under one name; the embedded ones look and edit where a profile does not say."""
 
@@ -136,6 +146,7 @@ class Profile(_Frozen):
     segmenter: SourceRole = SourceRole(source="embedded:segmenter")
     captioner: SourceRole = SourceRole(source="embedded:captioner")
     editor: EditorRole = EditorRole(source="embedded:editor")
+    learning: LearningRole = LearningRole()
 
 
 def load_settings(

@@ -68,7 +68,8 @@ class Lessons:
         from limner.train.concept.options import Options
 
         name = check_name(name)
-        options = Options(name, **{key: value for key, value in chosen.items() if value is not None})
+        usual = self.tools.profile.learning.model_dump(exclude_none=True)
+        options = Options(name, **(usual | {key: value for key, value in chosen.items() if value is not None}))
         picture = open_picture(file)
         where = findings.given_mask(picture, box, mask)
         if previews:

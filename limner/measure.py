@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from random import Random
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from limner.backends.hub import WEIGHTS
 from limner.clarify import clarify
+from limner.concept import Concept
 from limner.draw import DrawOptions
-from limner.evaluate import dialogpaint, dialogue, gptdrawer, sections, world
+from limner.evaluate import dialogpaint, dialogue, dreamartist, gptdrawer, sections, world
 from limner.protocols import Captioner, Detector, EditModels, LanguageModel, Models, Segmenter, TextToImage
-from limner.types import Event, ModelUnavailable
+from limner.types import Event, ModelUnavailable, Picture
 from limner.world import art, caption, sample
 from limner.world.judge import Judge
+
+if TYPE_CHECKING:
+    from limner.backends.diffusion import DiffusionModel
+    from limner.backends.vision import TwoTowerScorer
 
 JUDGE, VOCABULARY = WEIGHTS / "judge", WEIGHTS / "vocabulary.json"
 
@@ -83,6 +89,49 @@ def measure_dialogpaint(
     """Edits of held-out scenes by ours and by the plain pipeline; returns JSON values and the rows for a table."""
     report = yield from dialogpaint.evaluate_dialogpaint(models, _judge(), _palette(), count, seed=seed)
     return report.to_json(), {"rows": dialogpaint.table_rows(report)}
+
+
+def measure_dreamartist(
+    painter: DiffusionModel,
+    scorer: TwoTowerScorer,
+    count: int,
+    parts: Sequence[dreamartist.Part],
+    seeds: Sequence[int],
+    chosen: Mapping[str, Any],
+) -> Generator[Event, None, tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """One-shot learning of `count` unseen things and styles, by each method; returns JSON values and a table's rows.
+
+    `chosen` are options of all lessons, such as their steps. Raises LimnerError where the world's art is not here.
+    """
+    from limner.backends.vision import logit_scale, raw_features
+    from limner.train.concept.exam import drawer, taught
+    from limner.world import features, oneshot
+
+    judge = _judge()
+
+    def teach(reference: oneshot.Reference, options: Mapping[str, Any], seed: int) -> dreamartist.Draw:
+        name, options = dreamartist.WORD.strip("<>"), {**chosen, **options}
+        if not options.get("steps", 1):
+            return drawer(painter, Concept(name, {}))
+        return drawer(painter, taught(painter, reference.picture, name, reference.kind, reference.like, options, seed))
+
+    def true(pictures: Sequence[Picture], asked: Sequence[oneshot.Context]) -> float:
+        verdicts = judge.judge(pictures, [context.facts for context in asked])
+        return fmean(verdict for row in verdicts for verdict in row)
+
+    senses = dreamartist.Senses(
+        maps=partial(features.trunk_maps, judge),
+        raw=partial(raw_features, scorer),
+        unit=scorer.encode_pictures,
+        texts=scorer.encode_texts,
+        true=true,
+        scale=logit_scale(scorer),
+    )
+    rows = yield from dreamartist.evaluate_dreamartist(
+        teach, senses, oneshot.references(count), parts=parts, seeds=seeds
+    )
+    networks = {"lpips, style loss": features.TRUNK, "cds, cfv, cas, similarities": scorer.name, "true": "the judge"}
+    return dreamartist.to_json(rows, networks), dreamartist.table_rows(rows)
 
 
 def measure_dialogue(models: Sequence[LanguageModel], count: int) -> Generator[Event, None, list[dict[str, Any]]]:

@@ -16,7 +16,7 @@ from limner.backends import hardware
 from limner.config import Settings, load_profile, profile_names
 from limner.staging import check_target, free_name, staged_folder
 from limner.toolbox import Toolbox, all_here, vocabulary
-from limner.types import BadInput, Change, Event
+from limner.types import BadInput, Change, Event, Picture, Recipe
 
 if TYPE_CHECKING:
     from limner.conversations import Conversations
@@ -49,20 +49,47 @@ class Studio:
 
         return Lessons(self.settings, self.tools)
 
-    def draw(self, prompt: str) -> Generator[Event, None, dict[str, Any]]:
-        """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`."""
+    def draw(self, prompt: str, heatmaps: Path | None = None) -> Generator[Event, None, dict[str, Any]]:
+        """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`.
+
+        `heatmaps` gets a sheet of where the best picture shows each word (see backends.heat); the report names it and
+        the words.
+        """
         from limner import gallery
         from limner.draw import draw
+        from limner.image import save_png
         from limner.prompt import check_prompt
 
         options = self._options(check_prompt(prompt))
+        if heatmaps:
+            check_target(heatmaps)
         target = self.settings.out or free_name(OUT, gallery.slug(prompt))
         with staged_folder(target) as folder:
             yield Event("load", f"loading {self.tools.profile.name}")
             result = yield from draw(self.tools.models, options)
-            told = gallery.report(result, target)
+            told, sheet = gallery.report(result, target), None
+            if heatmaps:
+                sheet, words = yield from self._heat(result.best.recipe)
+                told |= {"heatmaps": {"file": str(heatmaps), "words": words}}
             gallery.save_drawing(result, folder, told, self.tools.versions if self.settings.metadata else None)
+        # After the folder has its name: the file may be meant to lie in it.
+        if heatmaps and sheet:
+            save_png(heatmaps, sheet)
         return told
+
+    def _heat(self, recipe: Recipe) -> Generator[Event, None, tuple[Picture, list[str]]]:
+        """Look again at how a recipe is drawn: the sheet of its words' heat maps, and the words on it."""
+        from limner.backends.heat import heat_of
+        from limner.image.heat import heat_sheet
+        from limner.protocols import DrawRequest
+
+        yield Event("heat", "looking at what each word became")
+        asked: dict[str, Any] = {name: getattr(recipe, name) for name in DrawRequest.__dataclass_fields__}
+        picture, heat = heat_of(self.tools.painter, DrawRequest(**asked))
+        if heat.left_out:
+            every = len(heat.words) + len(heat.left_out)
+            yield Event("warning", f"heat maps show the first {len(heat.words)} of {every} words")
+        return heat_sheet(picture, heat.words, heat.maps), list(heat.words)
 
     def draw_again(self, file: Path) -> Generator[Event, None, dict[str, Any]]:
         """Draw the picture of a file again from the recipe inside it, into a new folder.
@@ -253,6 +280,23 @@ class Studio:
         if only != "edits":
             tables["dialogue"] = yield from measure_dialogue(self.tools.talkers, dialogues)
         return report | {"dialogue": tables["dialogue"]}, tables
+
+    def eval_dreamartist(
+        self, count: int, seeds: int, only: Literal["methods", "gamma", "lengths", "all"], steps: int | None
+    ) -> Generator[Event, None, tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """DreamArtist's tables on `count` pictures of what the model never saw: JSON values, and rows for a table."""
+        from limner.backends.vision import TwoTowerScorer
+        from limner.measure import measure_dreamartist
+
+        yield Event("load", f"loading {self.tools.profile.name}")
+        scorer = self.tools.scorer
+        if not isinstance(scorer, TwoTowerScorer):
+            raise BadInput(f"{scorer.name} gives no features of pictures alone", "score with a CLIP model")
+        parts: list[Literal["methods", "gamma", "lengths"]] = (
+            ["methods", "gamma", "lengths"] if only == "all" else [only]
+        )
+        chosen = self.tools.profile.learning.model_dump(exclude_none=True) | ({} if steps is None else {"steps": steps})
+        return (yield from measure_dreamartist(self.tools.painter, scorer, count, parts, range(seeds), chosen))
 
     def world_dialogues(
         self, out: Path, *, count: int, held_out: bool, captions: Path | None, edits: bool

@@ -338,3 +338,43 @@ def test_training_that_cannot_begin_is_refused(options: list[str], capsys: pytes
     assert main(["train", "dialogue", "--out", "runs", *options]) == 2
     assert one_line(capsys)
     assert left_here() == []
+
+
+@pytest.mark.parametrize("kind", ["stable_diffusion", "stable_diffusion_xl"])
+def test_heatmaps_are_a_sheet_of_the_prompts_words(
+    kind: str, checkpoints: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = ["--model", str(checkpoints / kind), "--scorer", str(checkpoints / "clip")]
+    assert main(["draw", PROMPT, *tiny, *FEW, "--baseline", "--heatmaps", "heat.png", "--out", "fox", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    words = ["red", "fox", "left", "castle", "snow"]
+    assert report["heatmaps"] == {"file": "heat.png", "words": words}
+    assert report == json.loads(Path("fox/report.json").read_text())
+    sheet, best = open_picture(Path("heat.png")), open_picture(Path("fox/best.png"))
+    assert 3 * 160 < sheet.width < 4 * 160  # six cells in three columns
+    # The first cell is the picture, ten times enlarged.
+    small = sheet.pixels[10:170, 10:170].reshape(16, 10, 16, 10, 3).mean(axis=(1, 3))
+    assert np.abs(small - best.pixels).mean() < 10
+    assert left_here() == ["fox", "heat.png"]
+
+
+def test_heatmaps_may_lie_in_the_drawings_folder(tiny: list[str]) -> None:
+    Path("fox").mkdir()
+    assert main(["draw", "a fox", *tiny, *FEW, "--baseline", "--out", "fox", "--heatmaps", "fox/heat.png"]) == 0
+    assert {"best.png", "heat.png"} <= {path.name for path in Path("fox").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["a fox", "--heatmaps", "absent/heat.png"], "cannot write absent/heat.png"),
+        (["a fox", "--heatmaps", "."], "cannot write ."),
+        (["--like", "x.png", "--heatmaps", "heat.png"], "--like and --heatmaps were both given"),
+    ],
+)
+def test_heatmaps_that_cannot_be_are_refused_before_a_model_is_loaded(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["draw", *arguments, "--model", "nobody/nothing"]) == 2
+    assert told in one_line(capsys)
+    assert left_here() == []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -22,7 +23,7 @@ from limner.backends.hub import check_configs, check_weights, model_folder, not_
 from limner.backends.preprocess import Preprocessing, read_preprocessing
 from limner.backends.thresholds import Thresholds, read_thresholds
 from limner.protocols import Features
-from limner.types import ModelUnavailable, Picture
+from limner.types import BadInput, ModelUnavailable, Picture
 
 _FILES = ("*.json", "*.txt", "model*.safetensors")
 _REMEMBERED_TEXTS = 4096
@@ -151,3 +152,20 @@ class TwoTowerScorer:
 
 def _unit(features: Tensor) -> Features:
     return normalize(features.float(), dim=-1).cpu().numpy()
+
+
+@torch.inference_mode()
+def raw_features(scorer: TwoTowerScorer, pictures: Sequence[Picture]) -> npt.NDArray[np.float32]:
+    """Projected features (n, dim), float32, of their own lengths: their directions are those of `encode_pictures`."""
+    towers = scorer.towers
+    batches = [pictures[i : i + _PICTURES_AT_ONCE] for i in range(0, len(pictures), _PICTURES_AT_ONCE)]
+    pixels = (scorer.preprocessing(batch).to(towers.model.device, towers.model.dtype) for batch in batches)
+    return torch.cat([towers.pictures(towers.model, each) for each in pixels]).float().cpu().numpy()
+
+
+def logit_scale(scorer: TwoTowerScorer) -> float:
+    """What CLIP's cosines are multiplied by before a softmax. Raises BadInput for BLIP, whose own is not published."""
+    learned: Tensor | None = getattr(scorer.towers.model, "logit_scale", None)
+    if learned is None:
+        raise BadInput(f"{scorer.name} has no scale of its cosines", "score with a CLIP model")
+    return float(learned.detach().exp())

@@ -25,7 +25,8 @@ class Student:
     """A pipeline with what one concept trains of it.
 
     `words["positive.text_encoder"]` are vectors (n, dim); `factors["unet"]["down_blocks.0...to_k"]` the changes of a
-    layer. All that is trained is float32, whatever precision the pipeline computes in.
+    layer. All that is trained is float32, whatever precision the pipeline computes in. `originals` are the U-Net's
+    weights where all of them are trained, and `precision` is what it computed in before.
     """
 
     loaded: Loaded
@@ -34,6 +35,7 @@ class Student:
     words: dict[str, nn.Parameter] = field(default_factory=dict[str, nn.Parameter])
     factors: dict[str, dict[str, list[Change]]] = field(default_factory=dict[str, dict[str, list[Change]]])
     originals: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    precision: torch.dtype = torch.float32
 
     @property
     def unet(self) -> Any:
@@ -74,6 +76,7 @@ class Student:
         """
         states, pooled = self.read([self.text(side, template, said=said) for side in self.layout])
         rows = noised.expand(len(self.layout), *noised.shape[1:])
+        states = states.to(self.unet.dtype)
         return self.unet(rows, timestep, states, **self._conditions(pooled, noised), return_dict=False)[0]
 
     def text(self, side: Literal["positive", "negative"], template: str, *, said: bool = True) -> str:
@@ -111,15 +114,17 @@ def enrol(loaded: Loaded, options: Options) -> Student:
     if options.checkpointing:
         pipeline.unet.train()  # diffusers recomputes in training mode only; there is no dropout to wake
         pipeline.unet.enable_gradient_checkpointing()
-    student = Student(loaded, options, ("negative", "positive") if how.guided else ("positive",))
+    layout: Layout = ("negative", "positive") if how.guided else ("positive",)
+    student = Student(loaded, options, layout, precision=pipeline.unet.dtype)
     generator = torch.Generator().manual_seed(options.seed)
     _add_words(student, generator)
     if how.adapter != "none":
         sides: tuple[Side, ...] = ("negative", "positive") if how.adapter == "sides" else ("both",)
         _add_factors(student, sides, generator)
     if how.whole:
+        # In bfloat16 an update of a thousandth of a weight would be rounded away.
+        pipeline.unet.float().requires_grad_(True)
         student.originals = {name: p.detach().clone() for name, p in pipeline.unet.named_parameters()}
-        pipeline.unet.requires_grad_(True)
     return student
 
 
