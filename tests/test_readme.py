@@ -38,7 +38,7 @@ DRAWING = tuple(f"limner {verb}" for verb in ("draw", "look", "edit", "show"))
 TALKING = ("printf", "limner sessions")
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(DRAWING + TALKING)])
+@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(DRAWING + TALKING) and "gizmo" not in c])
 def test_cheap_commands(command: str, tmp_path: Path) -> None:
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -48,7 +48,7 @@ def test_cheap_commands(command: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.joinpath("stable-diffusion").is_dir(), reason="the embedded models are not here")
 def test_drawing_commands(tmp_path: Path) -> None:
-    drawing, *others = (c for c in commands() if c.startswith(DRAWING))
+    drawing, *others = (c for c in commands() if c.startswith(DRAWING) and "gizmo" not in c)
     assert run(drawing, tmp_path).returncode == 0
     [folder] = (tmp_path / "limner-out").iterdir()
     told = [run(command, folder) for command in others]
@@ -67,6 +67,18 @@ def test_talking_commands(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     assert "edit: paint the car blue" in told[0].stdout
     assert (tmp_path / "car.zip").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WEIGHTS.joinpath("stable-diffusion").is_dir(), reason="the embedded models are not here")
+def test_learning_commands(tmp_path: Path) -> None:
+    """As they stand, but for a lesson of four steps instead of minutes."""
+    told = [run(c.replace("limner learn", "limner learn --steps 4"), tmp_path) for c in commands() if "gizmo" in c]
+    for done in told:
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "learned <gizmo> in 4 steps" in told[1].stdout
+    assert (tmp_path / "heat.png").is_file()
+    assert list((tmp_path / "gizmo-files").iterdir())
 
 
 def test_help_texts_have_not_drifted() -> None:

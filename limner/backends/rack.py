@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from limner.backends.branches import Change, Layout, changed
 from limner.backends.pseudo_words import PseudoWords, pseudo_words
 from limner.concept import Concept, Side, Use, uses
+from limner.protocols import Learned
 from limner.types import BadInput
 
 Find = Callable[[str], Concept]
@@ -60,11 +61,18 @@ class Rack:
         """A concept that was hung up."""
         return self._hung[name].concept
 
+    def learned(self, prompt: str, model_hash: str) -> list[Learned]:
+        """The concepts that a prompt names, made ready for the model of this hash; raises BadInput like `hang`."""
+        found = [self.concept(use.name) for use in self.hang(prompt)]
+        return [Learned(each.word, each.about.like, each.about.guidance, _doubt(each, model_hash)) for each in found]
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of all weights that an adapter may change, by part and path: «unet.down_blocks.0...to_k»."""
-        modules: Any = [(part, path, each) for part, m in self.parts.items() for path, each in m.named_modules()]
-        kinds = (nn.Linear, nn.Conv2d)
-        return {f"{part}.{path}": tuple(each.weight.shape) for part, path, each in modules if isinstance(each, kinds)}
+        parts: dict[str, Any] = dict(self.parts)
+        modules: list[tuple[str, Any]] = [
+            (f"{p}.{path}", m) for p, part in parts.items() for path, m in part.named_modules()
+        ]
+        return {path: tuple(m.weight.shape) for path, m in modules if isinstance(m, nn.Linear | nn.Conv2d)}
 
     def words(self, part: str) -> PseudoWords:
         """The pseudo-words that a text encoder knows: «gizmo», and «gizmo-neg» for its negative side."""
@@ -136,6 +144,13 @@ class Rack:
         if inside not in state or state[inside].shape != value.shape:
             raise _strange(concept, f"changes {path}, which this one does not have so")
         return value.to(state[inside].device)
+
+
+def _doubt(concept: Concept, model_hash: str) -> str:
+    base = concept.about.base_hash
+    if base in ("", model_hash):
+        return ""
+    return f"{concept.word} was learned on {concept.about.base or 'another model'}, not on this one as it is"
 
 
 def _strange(concept: Concept, reason: str) -> BadInput:

@@ -177,7 +177,7 @@ def ship_autoencoder(source: Path) -> None:
         raise ValueError(f"{source} is built otherwise than the autoencoder in {folder}")
     scaled: Any = new
     scaled.register_to_config(scaling_factor=old.config["scaling_factor"])
-    to_folder(new.half(), folder)
+    to_folder(scaled.half(), folder)
 
 
 def ship_clip(source: Path, palette: Palette) -> None:
