@@ -56,3 +56,8 @@ python -m limner.train.ship --captioner runs/captioner-4/model
 one limner.train.dialogue --base small --out runs/dialogue --minutes 13
 one limner.train.dialogue --base small --out runs/dialogue --minutes 27 # goes on where the line before ended
 python -m limner.train.ship_dialogue --source runs/dialogue/model
+
+# The fifth day. Autoencoder and judge go on with weather in two scenes of five; the latents of clear scenes stay.
+one limner.train.autoencoder --weights $W/stable-diffusion/vae --rate 0.4 --minutes 36 --out runs/vae-2
+one limner.train.judge --weights $W/judge --rate 0.6 --minutes 32 --out runs/judge-2
+python -m limner.train.ship --autoencoder runs/vae-2/model --judge runs/judge-2
