@@ -37,6 +37,9 @@ Draw = Callable[[Sequence[str], Sequence[int]], list[Picture]]
 Teach = Callable[[Reference, Mapping[str, Any], int], Draw]
 """Learns a reference with these options from a seed; returns what draws with it."""
 
+Ask = Callable[[Reference, int], list[Context]]
+"""What is asked for with a reference, by a seed."""
+
 Part = Literal["methods", "gamma", "lengths"]
 WORD = "<it>"
 ALONE, PER_CONTEXT = 4, 1
@@ -118,6 +121,7 @@ def evaluate_dreamartist(
     *,
     parts: Sequence[Part],
     seeds: Sequence[int],
+    ask: Ask = contexts,
 ) -> Generator[Event, None, list[Row]]:
     """The rows of the parts asked for, things and styles apart; table 4 and the lengths on every third reference.
 
@@ -129,30 +133,34 @@ def evaluate_dreamartist(
     for kind in dict.fromkeys(reference.kind for reference in references):
         alike = [reference for reference in references if reference.kind == kind]
         if "methods" in parts:
-            rows += _frame(teach, senses, alike, seeds, kind)
+            rows += _frame(teach, senses, alike, seeds, ask)
         for number, (part, variant) in enumerate(lessons):
             chosen = alike if part == "methods" else alike[::3]
             cells: list[dict[str, float]] = []
             for reference in chosen:
                 for seed in seeds:
-                    cells.append(_cell(teach, senses, reference, variant, seed))
+                    cells.append(_cell(teach, senses, reference, variant, seed, ask))
                     text = f"{kind}: {variant.name}, {reference.name}"
                     yield Event("lessons", text, number * len(chosen) + len(cells), len(lessons) * len(chosen))
             rows.append(summed_up(part, variant.name, kind, cells))
     return rows
 
 
-def _cell(teach: Teach, senses: Senses, reference: Reference, variant: Variant, seed: int) -> dict[str, float]:
+def _cell(
+    teach: Teach, senses: Senses, reference: Reference, variant: Variant, seed: int, ask: Ask
+) -> dict[str, float]:
     """One lesson's measures."""
     began = time.monotonic()
     draw = teach(reference, variant.options, seed)
     seconds = time.monotonic() - began
-    return measures(senses, reference, draw, seed, said=WORD) | {"seconds": seconds}
+    return measures(senses, reference, draw, seed, said=WORD, ask=ask) | {"seconds": seconds}
 
 
-def measures(senses: Senses, reference: Reference, draw: Draw, seed: int, *, said: str) -> dict[str, float]:
+def measures(
+    senses: Senses, reference: Reference, draw: Draw, seed: int, *, said: str, ask: Ask = contexts
+) -> dict[str, float]:
     """All measures of what is drawn for a reference when `said` stands for it in the prompts."""
-    asked = contexts(reference, seed)
+    asked = ask(reference, seed)
     bare = "{}" if reference.kind == "thing" else f"{asked[0].prompt.split(',')[0]}, {{}}"
     alone = draw([bare.format(said)] * ALONE, range(seed, seed + ALONE))
     prompts = [context.prompt.format(said) for context in asked for _ in range(PER_CONTEXT)]
@@ -192,19 +200,19 @@ def _in_context(
     }
 
 
-def _frame(teach: Teach, senses: Senses, references: Sequence[Reference], seeds: Sequence[int], kind: str) -> list[Row]:
+def _frame(teach: Teach, senses: Senses, references: Sequence[Reference], seeds: Sequence[int], ask: Ask) -> list[Row]:
     """The rows that frame the others: nothing learned, and everything rendered as it should be."""
     nothing, ceiling = list[dict[str, float]](), list[dict[str, float]]()
     for reference in references:
         for seed in seeds:
             plain = teach(reference, {"steps": 0}, seed)
             article = "a " if reference.kind == "thing" else ""
-            nothing.append(measures(senses, reference, plain, seed, said=f"{article}{reference.like}"))
-            asked = contexts(reference, seed)
+            nothing.append(measures(senses, reference, plain, seed, said=f"{article}{reference.like}", ask=ask))
+            asked = ask(reference, seed)
             ceiling.append(_in_context(senses, reference, asked, [rendered(context) for context in asked]))
     return [
-        summed_up("methods", "nothing learned", kind, nothing),
-        summed_up("methods", "rendered as asked", kind, ceiling),
+        summed_up("methods", "nothing learned", references[0].kind, nothing),
+        summed_up("methods", "rendered as asked", references[0].kind, ceiling),
     ]
 
 
