@@ -82,7 +82,7 @@ def export_session(store: Store, name: str, target: Path) -> dict[str, Any]:
     LimnerError for a picture that is missing or altered, and when the disk is full.
     """
     state, turns = store.load(name), store.turns(name)
-    pictures = sorted({turn.picture for turn in turns if turn.picture is not None})
+    pictures = sorted({turn.kept for turn in turns if turn.kept is not None})
     with _new_file(target) as part, zipfile.ZipFile(part, "w") as archive:
         for sha256 in pictures:
             _add(archive, f"pictures/{sha256}.png", store.blobs.get(sha256))
@@ -259,7 +259,7 @@ def _check_pictures(
     archive: zipfile.ZipFile, pictures: Mapping[str, zipfile.ZipInfo], turns: Sequence[Turn], file: Path
 ) -> None:
     """Raise BadInput unless the pictures are exactly those of the turns, each with the bytes that its name says."""
-    wanted = {turn.picture for turn in turns if turn.picture is not None}
+    wanted = {turn.kept for turn in turns if turn.kept is not None}
     for sha256 in sorted(wanted.symmetric_difference(pictures)):
         complaint = "is missing" if sha256 in wanted else "is no turn's"
         raise BadInput(f"{file}: picture {sha256[:80]} {complaint}", "export the session again")

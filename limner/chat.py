@@ -110,6 +110,8 @@ class Plainly:
                 terminal.say(content["question"])
             case "note":
                 terminal.say(content["reply"])
+            case "learn":
+                terminal.say(turn["headline"])
             case "draw" | "rewrite":
                 terminal.scorecard(content["scores"], content["threshold"])
             case "edit":

@@ -6,13 +6,15 @@ Every answer is one JSON object with a line for people under "text".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from limner import history
+from limner.concept import check_name, in_words
 from limner.history import Node
-from limner.image import png_bytes, save_png
+from limner.image import open_picture, png_bytes, save_png
 from limner.perform import marked
 from limner.session import Session
 from limner.sight import found
@@ -34,6 +36,7 @@ HELP = {
     "/mode [rewrite|edit|auto]": "change the prompt, the picture, or let Limner choose",
     "/ask [never|needed|often]": "how readily Limner asks back",
     "/look [THINGS]": "what is in the picture",
+    "/learn NAME [PICTURE] [like WORDS]": "learn what a picture file shows, or the picture here, to be said as <NAME>",
     "/save FILE": "save the picture with its recipe inside",
     "/quit": "leave; the session stays",
 }
@@ -48,8 +51,8 @@ def run(session: Session, line: str) -> Work:
     """Carry out a command. Raises BadInput for one that there is not, or that does not apply."""
     name, *arguments = line.split(maxsplit=1)
     rest = arguments[0].strip() if arguments else ""
-    if name == "/forget":
-        return (yield from _forget(session, rest))
+    if name in _LONG:
+        return {"command": name, **(yield from _LONG[name](session, rest))}
     if name not in _COMMANDS:
         raise BadInput(f"there is no command {name}", f"there are {', '.join(each.split()[0] for each in HELP)}")
     return {"command": name, **_COMMANDS[name](session, rest)}
@@ -61,7 +64,10 @@ def _help(session: Session, rest: str) -> Report:
 
 
 def _undo(session: Session, rest: str) -> Report:
-    return _at(session, session.undo(), "back at the beginning")
+    before = session.path
+    report = _at(session, session.undo(), "back at the beginning")
+    left = history.stays(before[len(session.path) :])
+    return report | {"text": "\n".join(filter(None, (report["text"], left)))}
 
 
 def _redo(session: Session, rest: str) -> Report:
@@ -112,8 +118,8 @@ def _look(session: Session, rest: str) -> Report:
     now = session.now
     if now.picture is None:
         raise BadInput("there is no picture to look at yet", "say what to draw")
-    picture = session.bench.picture(now.picture)
-    return found(session.bench.tools.eyes, picture, rest, session.bench.seen(now))
+    picture, tools = session.bench.picture(now.picture), session.bench.tools
+    return found(tools.eyes, picture, in_words(rest, tools.likes(rest)), session.bench.seen(now))
 
 
 def _save(session: Session, rest: str) -> Report:
@@ -151,10 +157,29 @@ def _forget(session: Session, rest: str) -> Work:
     done = yield from session.forget(turn.id)
     gone = ", ".join(history.headline(each) for each in done.removed)
     lost = [f"no longer applies: {history.headline(each)} ({why})" for each, why in done.dropped]
-    text = "\n".join([f"forgotten: {gone}", f"made again: {len(done.remade)}", *lost])
+    stays = filter(None, [history.stays(done.removed)])
+    text = "\n".join([f"forgotten: {gone}", f"made again: {len(done.remade)}", *lost, *stays])
     dropped = [{"id": each.id, "reason": why} for each, why in done.dropped]
-    told: Report = {"command": "/forget", "text": text, "picture": session.now.picture}
+    told: Report = {"text": text, "picture": session.now.picture}
     return told | {"removed": [t.id for t in done.removed], "remade": [t.id for t in done.remade], "dropped": dropped}
+
+
+def _learn(session: Session, rest: str) -> Work:
+    asked = _LESSON.fullmatch(rest)
+    if asked is None:
+        raise BadInput("it was not said what to learn it as", "/learn NAME [PICTURE] [like WORDS]")
+    name, like = check_name(asked["name"]), asked["like"] or ""
+    if asked["file"]:
+        file = Path(asked["file"].strip("'\"")).expanduser()
+        work = session.learn(name, open_picture(file), source=file.name, like=like)
+    else:
+        work = session.learn(name, like=like)
+    [turn] = yield from work
+    return {"text": f"say it: a <{name}> in the snow", "turn": turn.id, "name": name}
+
+
+_LESSON = re.compile(r"(?P<name>\S+)(?:\s+(?P<file>(?!like\b).+?))??(?:\s+like\s+(?P<like>.+))?")
+_LONG: Mapping[str, Callable[[Session, str], Work]] = {"/forget": _forget, "/learn": _learn}
 
 
 def _told(turn: Turn) -> dict[str, Any]:

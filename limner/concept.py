@@ -26,7 +26,10 @@ MAX_STRENGTH = 2.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)|.*-neg")
 _NUMBER = r"\d+(?:\.\d*)?|\.\d+"
-_SAID = re.compile(rf"<([A-Za-z0-9][A-Za-z0-9_-]*)(?::({_NUMBER}))?(?::({_NUMBER}))?>")
+SAID = rf"<([A-Za-z0-9][A-Za-z0-9_-]*)(?::({_NUMBER}))?(?::({_NUMBER}))?>"
+"""The pattern of a concept's word; its groups are the name and the strengths, None where unsaid."""
+
+_SAID = re.compile(SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Concept:
         return f"<{self.name}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Use:
     """One concept as a prompt uses it: how strongly on each side, 1 as learned and 0 not at all."""
 
@@ -126,6 +129,12 @@ def uses(prompt: str) -> tuple[Use, ...]:
 def bare(prompt: str) -> str:
     """The prompt with each concept's word without its strengths: what the text encoder is to read."""
     return _SAID.sub(lambda match: f"<{match[1]}>", prompt)
+
+
+def folded(text: str) -> str:
+    """The text as it is compared with others: in lower case, but for names, which have none, and without strengths."""
+    parts = re.split(r"(<[\w-]+>)", bare(text))
+    return "".join(part if place % 2 else part.casefold() for place, part in enumerate(parts))
 
 
 def in_words(prompt: str, words: Mapping[str, str]) -> str:

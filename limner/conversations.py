@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +16,19 @@ from typing import Any
 
 from limner import archive, history
 from limner.blobs import Blobs
+from limner.concept import uses
+from limner.concept_file import fingerprint
 from limner.config import Settings
 from limner.draw import DrawOptions
-from limner.perform import Bench
+from limner.lessons import Lessons
+from limner.perform import Bench, Work
 from limner.protocols import EditModels, Eyes, LanguageModel, Models
 from limner.refine import SEEDS
 from limner.session import Forgotten, Replayed, Session
 from limner.store import SessionState, Store
 from limner.toolbox import Toolbox
 from limner.turn import by_id, path_to
-from limner.types import BadInput, Event
+from limner.types import BadInput, Event, Picture
 
 KEPT = (
     "model", "scorer", "llm", "seed", "count", "rounds", "threshold", "steps", "guidance", "size", "text_guidance",
@@ -147,6 +151,21 @@ class _Tools:
     @property
     def versions(self) -> Mapping[str, str]:
         return self.box.versions
+
+    def likes(self, text: str) -> Mapping[str, str]:
+        shelf = self.box.shelf
+        found: dict[str, str] = {}
+        for use in uses(text):
+            with suppress(BadInput):  # whoever draws with it says what is wrong
+                found[use.name] = shelf.get(use.name).about.like
+        return found
+
+    def concept_file(self, name: str) -> str:
+        path = self.box.shelf.path(name)
+        return fingerprint(path) if path.is_file() else ""
+
+    def learn(self, picture: Picture, name: str, chosen: Mapping[str, Any]) -> Work:
+        return Lessons(self.box.settings, self.box).learn_picture(picture, name, chosen)
 
 
 def _stored(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ the paper's, kept faithful so that the two can be compared.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -112,7 +112,7 @@ def algorithm1(models: Models, options: DrawOptions) -> Generator[Event, None, D
     yield from _announce(easel)
     keywords, rounds = easel.keywords, list[Round]()
     while True:
-        wording = Variant("keywords", join_keywords(keywords))
+        wording = Variant("keywords", easel.spoken(join_keywords(keywords)))
         pictures = yield from _batch(easel, wording, rounds)
         rounds.append(Round(wording.prompt, pictures))
         features = np.stack([d.features for d in pictures])
@@ -131,7 +131,7 @@ def _search(easel: Easel) -> Generator[Event, None, DrawResult]:
     keywords, broader, rounds, drawn = easel.keywords, tuple[Keyword, ...](), list[Round](), list[Drawn]()
     while True:
         pictures = yield from _round(easel, keywords, broader, rounds)
-        rounds.append(Round(emphasise(easel.prompt, keywords), pictures))
+        rounds.append(Round(easel.spoken(emphasise(easel.prompt, keywords)), pictures))
         drawn += pictures
         best = choose_best(drawn)
         if best.card.passed or len(rounds) == len(easel.sizes):
@@ -153,6 +153,7 @@ def _round(
     while len(seen) < end and not any(d.card.passed for d in seen):
         missing = choose_best(seen).card.missing if seen else ()
         offered = variants(easel.prompt, keywords, missing, broader)
+        offered = [replace(each, prompt=easel.spoken(each.prompt)) for each in offered]
         seen += easel.draw(plan_pictures(offered, seen, easel.seed, min(end - len(seen), step)))
         yield _progress(easel, len(before) + 1, seen)
     return tuple(seen[start:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import time
 from collections.abc import Generator, Sequence
@@ -90,13 +91,14 @@ class Easel:
     """One run's models and settings; nothing in it changes but the clock and the warnings.
 
     `sheet` is the request that every picture shares but for prompt and seed; `sizes` says how many pictures each
-    round may draw; `words` is the prompt as models read it that never learned its concepts; `threshold` None means the
-    scorer's own per text; `llm` names what extracted the keywords.
+    round may draw; `words` is the prompt as models read it that never learned its concepts, `learned`; `threshold`
+    None means the scorer's own per text; `llm` names what extracted the keywords.
     """
 
     models: Models
     prompt: str
     words: str
+    learned: tuple[Learned, ...]
     keywords: tuple[Keyword, ...]
     seed: int
     sizes: tuple[int, ...]
@@ -127,6 +129,21 @@ class Easel:
         thresholds = dict(zip(texts, least, strict=True))
         table: list[list[float]] = np.round(np.hstack([scores, overall]), 6).tolist()
         return [Scorecard(dict(zip(texts, row[:-1], strict=True)), thresholds, row[-1]) for row in table]
+
+    def spoken(self, wording: str) -> str:
+        """A wording made of keywords, with the concepts again where it has what they are like.
+
+        What the prompt itself says besides, or several concepts are like, stays as it is: it may be meant. A strength
+        is said again, for the first one in a prompt counts.
+        """
+        likes = [each.like for each in self.learned]
+        besides = plain(in_words(self.prompt, {}))
+        for each in self.learned:
+            pattern = rf"(?<!\w){re.escape(each.like)}(?!\w)"
+            if each.like and likes.count(each.like) == 1 and not re.search(pattern, besides, re.IGNORECASE):
+                said = re.search(rf"{each.word[:-1]}(?::[\d.]+)*>", self.prompt)
+                wording = re.sub(pattern, said[0] if said else each.word, wording, flags=re.IGNORECASE)
+        return wording
 
     def broader(self, texts: Sequence[str]) -> list[str]:
         """Ask the language model for a more general wording of each text that keeps the theme (section 3.7)."""
@@ -173,6 +190,7 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
         models=models,
         prompt=prompt,
         words=words,
+        learned=tuple(learned),
         keywords=tuple(Keyword(word, word) for word in found.keywords),
         seed=secrets.randbelow(SEEDS) if options.seed is None else options.seed,
         sizes=options.round_sizes(models.text_to_image.max_batch),
@@ -181,7 +199,7 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
         llm=found.source,
         warnings=[
             *found.warnings,
-            *_notes(learned),
+            *notes(learned),
             *strange,
             *cut,
             *doubts,
@@ -196,7 +214,7 @@ def spelled(prompt: str, learned: Sequence[Learned]) -> str:
     return words.strip(" ,.") or " ".join(each.word.strip("<>") for each in learned) or words
 
 
-def _notes(learned: Sequence[Learned]) -> list[str]:
+def notes(learned: Sequence[Learned]) -> list[str]:
     """How far a concept can be checked by models that never learned it, and what is to be doubted."""
     as_what = [f"{e.word} is checked as «{e.like}»" if e.like else f"{e.word} cannot be checked" for e in learned]
     return [*as_what, *(each.doubt for each in learned if each.doubt)]

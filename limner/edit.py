@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from limner.concept import in_words, uses
+from limner.easel import notes
 from limner.image.paste import PixelBox, changed_fraction, crop, drift_outside, paste_back, place, region_box, resize
-from limner.protocols import EditModels, EditRequest, FillRequest, Mask
+from limner.protocols import EditModels, EditRequest, FillRequest, Learned, Mask
 from limner.refine import SEEDS
 from limner.regions import checked_mask, describe_around, find_background, find_mask, mask_box, name_target
 from limner.rewrite import rewrite_by_rules
@@ -121,22 +123,45 @@ class EditResult:
 def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generator[Event, None, EditResult]:
     """Carry out one change of a picture of any size; yields an «attempt» Event before each try.
 
-    Raises BadInput for a thing that is not in the picture, or a mask of another size.
+    Learned concepts are painted by their word, and found and checked by what they are like. Raises BadInput for a
+    thing that is not in the picture or cannot be looked for, or a mask of another size.
     """
     given = None if options.mask is None else checked_mask(options.mask, picture)
+    learned = models.hands.inpainter.concepts(options.change.instruction)
     change = name_target(models.eyes, picture, options.change, given)
-    site = _site(models, picture, change, given, options.described)
+    readable = _readable(change, learned)
+    if given is None:
+        _check_findable(change, readable)
+    site = _site(models, picture, change, readable, given, options.described)
     attempts: list[Attempt] = []
     for how in _plan(models, site, options):
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
         painted = _paint(models, picture, change, site, how)
-        attempts.append(_judged(models, picture, painted, change, site.mask, how))
+        attempts.append(_judged(models, picture, painted, readable, site.mask, how))
         both_ways = change.local or site.prompt is None or len(attempts) > 1
         if attempts[-1].passed and attempts[-1].kept == 1 and both_ways:
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
-    return EditResult(picture, change, site.mask, tuple(attempts), best, failed)
+    return EditResult(picture, change, site.mask, tuple(attempts), best, (*notes(learned), *failed))
+
+
+def _readable(change: Change, learned: Sequence[Learned]) -> Change:
+    """The change as models read it that never learned its concepts; "" for words with one that is like nothing."""
+    likes = {each.word.strip("<>"): each.like for each in learned}
+
+    def read(words: str) -> str:
+        return in_words(words, likes) if all(likes.get(use.name) for use in uses(words)) else ""
+
+    target = read(change.target)
+    value = "" if change.target and not target and change.kind == "recolour" else read(change.value)
+    return replace(change, target=target, value=value, place=read(change.place))
+
+
+def _check_findable(change: Change, readable: Change) -> None:
+    for said, read in ((change.target, readable.target), (change.place, readable.place)):
+        if said and not read:
+            raise BadInput(f"nothing tells what {said} is like, so it cannot be found", "say where, --box or --mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +187,13 @@ class _Site:
     close: bool = False
 
 
-def _site(models: EditModels, picture: Picture, change: Change, given: Mask | None, described: str | None) -> _Site:
+def _site(
+    models: EditModels, picture: Picture, change: Change, readable: Change, given: Mask | None, described: str | None
+) -> _Site:
     if change.local:
-        mask = find_mask(models.eyes, picture, change) if given is None else given
+        mask = find_mask(models.eyes, picture, readable) if given is None else given
         wanted = wanted_thing(change)
-        around = describe_around(models.eyes, picture, () if wanted else (change.target,))
+        around = describe_around(models.eyes, picture, () if wanted else (readable.target,))
         return _Site(mask, f"{article(wanted)} {around.place}".strip() if wanted else around.all, bool(wanted))
     if change.kind == "background":
         ground = find_background(models.eyes, picture) if given is None else given

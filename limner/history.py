@@ -147,8 +147,17 @@ def headline(turn: Turn) -> str:
             return f"asked: {content['question']}"
         case "answer":
             return f"answered: {content['said']}"
+        case "learn":
+            like = f", like {content['like']}" if content.get("like") else ""
+            return f"learned <{content['name']}> from {content['source']}{like}"
         case _:
             return f"{turn.kind}: {content.get('said', '')}"
+
+
+def stays(left: Sequence[Turn]) -> str:
+    """What is to be said of turns that were left: a concept is a file of its own, which stays; "" for none."""
+    names = dict.fromkeys(f"<{turn.content['name']}>" for turn in left if turn.kind == "learn")
+    return f"{', '.join(names)} stays on the shelf; limner concepts rm takes it off" if names else ""
 
 
 def prompt_difference(turns: Sequence[Turn], first: Turn, second: Turn) -> list[tuple[DiffKind, str]]:

@@ -316,7 +316,7 @@ _MEANINGS: dict[str, Callable[[str, str], _Meaning | None]] = {
 # One rule a line: what it means, and a pattern in which capitals stand for what _WORDS says. Of the rules that fit, the
 # topmost counts that does not decline: what says its own kind comes first, what fits nearly anything last.
 _GRAMMAR = r"""
-become: X ?(->|→|=>) ?Y
+become: (?P<x>([^<>]|<[\w:.-]+>)+?) ?(->|→|=>) ?Y
 restyle: ((make|(re)?draw|paint|render|show|do|turn|put) (.+ )?)?in (the )?style of X
 restyle: (change|set|switch|make) (the|its) style (of ALL )?(to |into |be )?X
 restyle: (apply|use|give ALL) (?P<x>.+ style)( (to|for|on) ALL)?

@@ -7,16 +7,16 @@ again; one that is stopped leaves what it has learned by then on the shelf.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from limner import findings
 from limner.concept import Concept, check_name
-from limner.concept_file import rounded
+from limner.concept_file import fingerprint, rounded
 from limner.config import Settings
 from limner.image import contact_sheet, open_picture, save_png
 from limner.image.fit import fitted, thumbnail
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from limner.train.concept.lesson import Lesson
     from limner.train.concept.options import Options
 
+_CLOCK = ("seconds", "minutes")
 LOOKS = ("{}", "{} in the snow", "{} on the beach", "{} at night")
 """What a preview shows, where the model can read it."""
 
@@ -65,15 +66,41 @@ class Lessons:
         where `preview_every` says so. `again` replaces a concept of this name. Raises BadInput before any model is
         loaded where it can; what is learned when it is closed or fails on the way stays on the shelf.
         """
-        from limner.train.concept.options import Options
-
-        name = check_name(name)
-        usual = self.tools.profile.learning.model_dump(exclude_none=True)
-        options = Options(name, **(usual | {key: value for key, value in chosen.items() if value is not None}))
+        options = self._options(name, chosen)
         picture = open_picture(file)
         where = findings.given_mask(picture, box, mask)
         if previews:
             check_target(previews)
+        return (yield from self._learn(picture, where, options, previews, again))
+
+    def learn_picture(
+        self, picture: Picture, name: str, chosen: Mapping[str, Any]
+    ) -> Generator[Event, None, dict[str, Any]]:
+        """Teach a concept from a picture, like `learn`, so that nothing of it depends on the clock: as turns are kept.
+
+        Learned again with the same picture and settings on the same machine, its file has the same bytes. Returns
+        {"name", "like", "method", "steps", "settings", "reference", "concept"}, the last the sha256 of the file.
+        """
+        yield from self._learn(picture, None, self._options(name, chosen), None, again=False)
+        concept = self.shelf.get(name)
+        settings = {key: value for key, value in concept.about.settings.items() if key not in _CLOCK}
+        about = replace(concept.about, settings=settings)
+        file = self.shelf.put(replace(concept, about=about), replace=True)
+        told: dict[str, Any] = {"name": name, "like": about.like, "method": about.method, "steps": settings["steps"]}
+        return told | {"settings": settings, "reference": about.reference, "concept": fingerprint(file)}
+
+    def _options(self, name: str, chosen: Mapping[str, Any]) -> Options:
+        from limner.train.concept.options import Options
+
+        wanted = self.tools.profile.learning.model_dump(exclude_none=True)
+        wanted |= {key: value for key, value in chosen.items() if value is not None} | {"name": check_name(name)}
+        wanted |= {key: tuple(wanted[key]) for key in ("targets", "text_targets") if key in wanted}  # JSON has lists
+        return Options(**wanted)
+
+    def _learn(
+        self, picture: Picture, where: Mask | None, options: Options, previews: Path | None, again: bool
+    ) -> Generator[Event, None, dict[str, Any]]:
+        name = options.name
         if name in self.shelf.names() and not again and not self._unfinished(name):
             raise BadInput(f"<{name}> is known already", "--again replaces it, or choose another --name")
         yield Event("load", f"loading {self.tools.profile.name}")
@@ -96,18 +123,23 @@ class Lessons:
         return told | {"words": sizes, "adapters": adapters, "changes": len(concept.changes)} | asdict(concept.about)
 
     def export(self, name: str, form: str, out: Path) -> dict[str, Any]:
-        """Write a concept for other programs into a folder; returns {"files"}. Raises BadInput for a taken name."""
+        """Write a concept for other programs into a folder; returns {"files", "left_out"}.
+
+        Raises BadInput for a name that is taken there.
+        """
         from limner import concept_file, concept_formats
 
         concept = self.shelf.get(name)
         out.mkdir(parents=True, exist_ok=True)
         if form != "limner":
-            return {"files": [str(path) for path in concept_formats.export(concept, cast(Any, form), out)]}
+            other: Any = form
+            written = [str(path) for path in concept_formats.export(concept, other, out)]
+            return {"files": written, "left_out": list(concept_formats.left_out(concept, other))}
         target = out / f"{concept.name}.safetensors"
         if target.exists():
             raise BadInput(f"{target} already exists", "name another folder with --out")
         concept_file.save(concept, target)
-        return {"files": [str(target)]}
+        return {"files": [str(target)], "left_out": []}
 
     def take_over(self, files: Sequence[Path], name: str, *, like: str, unsafe: bool, again: bool) -> dict[str, Any]:
         """Put what other programs wrote onto the shelf; returns {"name", "matched", "of", "unknown", "file"}.
@@ -115,12 +147,15 @@ class Lessons:
         Pickled files are opened only if `unsafe`, and then only for tensors. Raises BadInput for what matches nothing.
         """
         from limner import concept_formats
+        from limner.backends.pickled import read_embedding
 
         name = check_name(name)
         if name in self.shelf.names() and not again:
             raise BadInput(f"<{name}> is known already", "--again replaces it, or choose another --name")
         shapes = self.tools.painter.loaded.prompts.rack.shapes()
-        concept, matched = concept_formats.read_foreign(files, name, shapes)
+        unpickle = partial(read_embedding, allow=unsafe)
+        wanted = [file for file in files if file.name != "adapter_config.json"]  # PEFT's, read with its weights
+        concept, matched = concept_formats.read_foreign(wanted, name, shapes, unpickle=unpickle)
         about = replace(concept.about, like=like or concept.about.like)
         file = self.shelf.put(replace(concept, about=about), replace=True)
         counts = {"matched": matched.found, "of": matched.total, "unknown": list(matched.unknown)}

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from limner.blobs import Blobs
+from limner.concept import check_name
 from limner.draw import DrawOptions, DrawResult, draw
 from limner.easel import BATCH
 from limner.edit import EditOptions, EditResult, edit
@@ -69,6 +70,23 @@ class Tools(Protocol):
         """Libraries, device and precision."""
         ...
 
+    def likes(self, text: str) -> Mapping[str, str]:
+        """What each learned concept that a text names is like, by name; none for one that is not there."""
+        ...
+
+    def concept_file(self, name: str) -> str:
+        """The sha256 of the concept's file, "" where there is none."""
+        ...
+
+    def learn(self, picture: Picture, name: str, chosen: Mapping[str, Any]) -> Work:
+        """Learn a concept and keep it. `chosen` are settings that are not the usual ones.
+
+        Returns {"name", "like", "method", "steps", "settings", "reference", "concept"}, none of which depends on the
+        clock: `reference` is the sha256 of the picture, `concept` that of the file. Raises BadInput for a name that is
+        taken, before anything is loaded.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Now:
@@ -115,7 +133,7 @@ class Bench:
         texts = (now.prompt,) if eyes.detector.things else (now.prompt, said)
         key = (now.picture, *texts)
         if key not in self.sights:
-            self.sights[key] = things_seen(eyes, self.picture(now.picture), texts)
+            self.sights[key] = things_seen(eyes, self.picture(now.picture), texts, self.tools.likes(" ".join(texts)))
         return self.sights[key]
 
     def seed_at(self, depth: int) -> int:
@@ -172,6 +190,27 @@ def look_at(bench: Bench, now: Now, question: str) -> Work:
     return {"reply": answer(bench.tools.eyes, bench.picture(now.picture), question, bench.seen(now, question))}
 
 
+def learn_picture(bench: Bench, picture: Picture, name: str, source: str, chosen: Mapping[str, Any]) -> Work:
+    """A concept learned from one picture (DreamArtist); `source` says in words which. The shown picture stays."""
+    learned = yield from bench.tools.learn(picture, check_name(name), chosen)
+    return {**learned, "source": source, "picture_learned": bench.blobs.put(png_bytes(picture))}
+
+
+def _learn_again(bench: Bench, turn: Turn) -> Work:
+    """The same concept, learned once more only where its very file is not there.
+
+    Raises BadInput where another one has its name by now: what somebody learned since is not overwritten.
+    """
+    content = turn.content
+    there = bench.tools.concept_file(content["name"])
+    if there == content["concept"]:
+        return (yield from _unchanged(turn))
+    if there:
+        raise BadInput(f"<{content['name']}> is another one by now", "take that off: limner concepts rm")
+    picture = bench.picture(content["picture_learned"])
+    return (yield from learn_picture(bench, picture, content["name"], content["source"], content["settings"]))
+
+
 def again(bench: Bench, now: Now, turn: Turn, exchanges: Recorder) -> Work:
     """A turn made once more with its own options and seeds, from where the conversation stands now.
 
@@ -188,6 +227,8 @@ def again(bench: Bench, now: Now, turn: Turn, exchanges: Recorder) -> Work:
         return edit_picture(replace(own, editing=given), now, content["instruction"], exchanges)
     if turn.kind == "note":
         return look_at(bench, now, content["said"])
+    if turn.kind == "learn":
+        return _learn_again(bench, turn)
     return _unchanged(turn)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from limner.concept import check_name
 from limner.protocols import LanguageModel
 from limner.requests import is_contradiction, is_undo, parsed
 from limner.seen import Seen
@@ -21,7 +22,7 @@ from limner.types import BadInput, Change, LanguageModelFailed, UnknownTask
 from limner.world.vocabulary import BACKGROUNDS
 from limner.writer import ask, fallback
 
-StepKind = Literal["draw", "change", "look", "undo", "forget"]
+StepKind = Literal["draw", "change", "look", "undo", "forget", "learn"]
 Mode = Literal["rewrite", "edit", "auto"]
 MAX_STEPS = 6
 
@@ -34,6 +35,7 @@ the sentence. A step is {"kind": ..., "text": ...}:
 - "look": a question about the picture; text is the question.
 - "undo": take the last step back; text is empty.
 - "forget": an earlier request shall be forgotten; text says which, such as "the dog".
+- "learn": what the picture shows gets a word of its own; text is the word, such as "<gizmo>".
 Answer with JSON only: {"steps": [{"kind": "...", "text": "..."}]}"""
 
 _WORDS = {
@@ -41,7 +43,9 @@ _WORDS = {
     "SHOW": r"(?:draw|show|make|create|paint|generate|sketch|give|i want|i(?:['’]d| would) like)",
     "POLITE": r"(?:(?:please|now|then|no|ok|okay|hi|hello|hey|can you|could you|would you|will you)\b[\s,.!]*)*",
     "THANKS": r"(?:[\s,.!?]|\b(?:please|thanks|thank you|instead|for me)\b)*",
-    "SOME": r"(?:an?|one|two|three|four|five|six|some|many)\b",
+    "SOME": r"(?:(?:an?|one|two|three|four|five|six|some|many)\b|<)",
+    "THIS": r"(?:this|it|that|what you see|(?:this|the|that) (?:picture|image|drawing|thing|object|one|style))",
+    "NAME": r"[A-Za-z0-9][\w-]*",
     "ANEW": r"(?:over|again|anew|afresh|from scratch)",
 }
 
@@ -62,6 +66,10 @@ _NEW = _pattern(r"""
 """)
 _FIRST = _pattern(r"SHOW(?: me| us)?(?: to see)?(?: an? PICTURE (?:of|with))?\s+(?P<first>(?:the\b|SOME).+?)")
 _DRAW = _pattern(r"(?:(?:draw|sketch)(?: me)?|(?:paint|show) me)\s+(?P<draw>SOME.+?)")
+_LEARN = _pattern(r"""
+    (?:learn|remember) THIS as (?P<learned><NAME>|NAME)(?:,? (?:it(?: is|['’]s) )?like (?P<like>.+?))?
+    (?:call|name) THIS (?P<called><NAME>)(?:,? (?:it(?: is|['’]s) )?like (?P<as>.+?))?
+""")
 _OVER = _pattern(r"(?:start|begin) ANEW")
 _QUESTION = re.compile(
     r"(?:(?:what|where|which|who|whose|why|when|how|is|are|was|were|do|does|did|has|can you see|can we see)\b.*\?"
@@ -83,7 +91,11 @@ _CLAUSE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do. `text` is the prompt, the instruction, the question, or what to forget; "" for an undo."""
+    """One thing to do.
+
+    `text` is the prompt, the instruction, the question, what to forget, or what the picture is to be learned as
+    («<gizmo>», «<gizmo> like a robot»); "" for an undo.
+    """
 
     kind: StepKind
     text: str = ""
@@ -135,6 +147,8 @@ def by_rules(said: str, *, has_picture: bool) -> list[Step]:
     words = said.strip()
     if _OVER.fullmatch(words):
         raise BadInput("it was not said what to draw", "say it as well, such as «start over with a fox»")
+    if taught := _LEARN.fullmatch(words):
+        return [Step("learn", _lesson(taught))]
     if text := _drawn(words, has_picture):
         return [Step("draw", text)]
     if is_undo(words):
@@ -158,6 +172,17 @@ def way(change: Change | None, mode: Mode, *, edited: bool) -> Literal["rewrite"
     if mode != "auto":
         return mode
     return "edit" if change.local or edited else "rewrite"
+
+
+def lesson(text: str) -> tuple[str, str]:
+    """The name and what it is like, "" where unsaid, of a step that learns. Raises BadInput for what is no name."""
+    name, _, like = text.strip().partition(" like ")
+    return check_name(name), re.sub(r"^an?\s+", "", like.strip(" .,"), flags=re.IGNORECASE)
+
+
+def _lesson(taught: re.Match[str]) -> str:
+    name, like = taught["learned"] or taught["called"], taught["like"] or taught["as"]
+    return f"<{name.strip('<>')}>{f' like {like}' if like else ''}"
 
 
 def _drawn(words: str, has_picture: bool) -> str:

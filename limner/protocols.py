@@ -181,6 +181,10 @@ class Inpainter(Protocol):
         """Fill each request's mask; each result has its picture's size and equals it exactly outside the mask."""
         ...
 
+    def concepts(self, prompt: str) -> list[Learned]:
+        """The learned concepts that `prompt` names, in order. Raises BadInput for one that is not there or unfit."""
+        ...
+
 
 class Detector(Protocol):
     """Finds what words name.

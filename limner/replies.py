@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from limner.concept import folded
 from limner.instruction import parse_instruction
 from limner.look import head_noun, split_place
 from limner.requests import FRAMES, ORDINALS, THING, WEATHERS, article_off, parsed, plain, read, tidied
@@ -126,19 +127,24 @@ def _picked(words: str, among: Sequence[Seen]) -> Seen | None:
     """The thing that an answer picks: all that it says of name, colour and place fits that one only."""
     if words.casefold().split(",")[0] in _YES and len(among) == 1:
         return among[0]
-    bare = article_off(words.casefold())
+    bare = article_off(folded(words))
     exact = [each for each in among if bare in (each.noun, each.text)]
     if len(exact) == 1:
         return exact[0]
     said = set(re.findall(r"\w+", bare))
     colours, places = said & set(COLOURS), {split_place(f"{word} x")[0] for word in said} - {""}
-    names = said & {word for each in among for word in each.name.split()}
-    fits = [s for s in among if colours <= {s.colour} and places <= {s.where} and names <= set(s.name.split())]
+    names = said & {word for each in among for word in _words_of(each.name)}
+    fits = [s for s in among if colours <= {s.colour} and places <= {s.where} and names <= _words_of(s.name)]
     if len(fits) == 1 and (colours or places or names):
         return fits[0]
     ordinals = [ORDINALS[word] for word in said if word in ORDINALS]
     within = [place for place in ordinals if -len(among) <= place < len(among)]
     return among[within[0]] if within and not colours | names else None
+
+
+def _words_of(name: str) -> set[str]:
+    """What may be said of a name, «gizmo» for «<gizmo>»."""
+    return set(re.findall(r"\w+", name.casefold()))
 
 
 def _ordinal(words: str, values: Sequence[str]) -> str | None:

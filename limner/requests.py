@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from PIL import ImageColor
 
+from limner.concept import folded
 from limner.instruction import parse_instruction
 from limner.look import split_place
 from limner.rules import singular
@@ -24,7 +25,7 @@ from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASE
 _IT = r"(?:it|that|this|them|that one|this one|the thing|the object|the one)"
 _ALL = r"(?:it|this|that|the picture|everything)"
 _WORDS = {
-    "X": rf"(?P<x>{_IT}|(?:the|my|your|this|that) .+?|[\w ]+?)",
+    "X": rf"(?P<x>{_IT}|(?:the|my|your|this|that) .+?|(?:[\w ]|<[\w:.-]+>)+?)",
     "OTHER": r"(?:another|a different|some other|a new|other|different)",
     "ELSE": r"(?:something|anything) (?:else|different|new)",
     "HUE": r"colou?rs?",
@@ -241,7 +242,7 @@ def referent(words: str) -> Referent:
     """A thing as it is spoken of: «the red car on the left», «left car», «animals», «it»."""
     if not words or _PRONOUN.fullmatch(words.strip()):
         return Referent()
-    bare = _BEFORE_NOUN.sub("", words.strip(" .").casefold())
+    bare = _BEFORE_NOUN.sub("", folded(words.strip(" .")))
     bare = bare if bare in CONCEPTS else _IN_ORDER.sub("", bare)  # «first quarter moon» is a name
     side = _ON_SIDE.fullmatch(bare)
     where, noun = (side["w"], side["n"]) if side else split_place(bare)

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from limner import rules
+from limner.concept import SAID, bare
 from limner.look import head_noun, split_place
 from limner.prompt import MAX_PROMPT_CHARS
 from limner.protocols import LanguageModel
@@ -44,7 +45,7 @@ _NO_QUALITY = (
 )
 _QUALITY = rf"(?:(?!(?:{_NO_QUALITY})\b)[\w-]+|[(\[][\w\s-]+(?::[\d.]+)?[)\]])\s+"
 # Article, up to three words that say more, the noun; or the bare noun with its colour.
-_NOUN_PHRASE = rf"\b{_DETERMINER}(?:{_QUALITY}){{{{0,3}}}}?{{0}}\b|{_COLOURS}?\b{{0}}\b"
+_NOUN_PHRASE = rf"\b{_DETERMINER}(?:{_QUALITY}){{{{0,3}}}}?{{0}}(?!\w)|{_COLOURS}?(?<!\w){{0}}(?!\w)"
 _TIE = (
     r"(?:,|\b(?:and|with|wearing|holding|riding|next to|beside|(?:to the )?(?:left|right) of|above|below|under|over|"
     r"on top of|in front of|behind|near))"
@@ -158,17 +159,26 @@ def _local(prompt: str, change: Change) -> str | None:
 def _mention(prompt: str, name: str) -> re.Match[str] | None:
     """The noun phrase of the prompt that names a thing: with all its words, else by its noun alone."""
     wordings = [words for words in dict.fromkeys((name, head_noun(name))) if words]
-    found = (re.search(_NOUN_PHRASE.format(re.escape(words)), prompt, re.IGNORECASE) for words in wordings)
+    found = (re.search(_NOUN_PHRASE.format(_spelling(words)), prompt, re.IGNORECASE) for words in wordings)
     return next((match for match in found if match), None)
+
+
+def _spelling(words: str) -> str:
+    """The pattern of these words; a concept is the same at any strength."""
+    parts = re.split(r"(<[\w-]+>)", bare(words))
+    return "".join(
+        rf"(?-i:{part[:-1]}(?::[\d.]+){{0,2}}>)" if place % 2 else re.escape(part) for place, part in enumerate(parts)
+    )
 
 
 def _painted(phrase: str, name: str, colour: str) -> str:
     """«a big blue car» for «a big red car», «two blue cars» for «two cars»: the colour stands before the noun."""
     determiner = re.match(f"(?:{_DETERMINER})?", phrase, re.IGNORECASE)
     spoken = determiner[0] if determiner else ""
-    bare, noun = (re.sub(_COLOURS, "", each, flags=re.IGNORECASE) for each in (phrase[len(spoken) :], name))
-    end = len(noun) if bare.casefold().endswith(noun.casefold()) else len(head_noun(name))
-    painted = f"{bare[:-end]}{colour} {bare[-end:]}"
+    rest, noun = (re.sub(_COLOURS, "", each, flags=re.IGNORECASE) for each in (phrase[len(spoken) :], name))
+    concept = re.search(rf"{SAID}$", rest)
+    end = len(noun) if rest.casefold().endswith(noun.casefold()) else len(concept[0] if concept else head_noun(name))
+    painted = f"{rest[:-end]}{colour} {rest[-end:]}"
     if spoken.strip().casefold() not in ("a", "an"):
         return spoken + painted
     return article(painted) if spoken.islower() else f"A{article(painted)[1:]}"

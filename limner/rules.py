@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from limner.concept import bare
 from limner.tagger import SPATIAL, Token, tag
 
 MAX_KEYWORDS = 24
@@ -76,7 +77,7 @@ def extract_keywords(prompt: str) -> tuple[str, ...]:
 
 def content_words(text: str) -> frozenset[str]:
     """Return the stems of all words of `text` that carry meaning: no articles, prepositions or auxiliaries."""
-    return frozenset(_stemmer().stem(token.text.lower()) for token in tag(text) if token.code in _CONTENT)
+    return frozenset(_stemmer().stem(token.text.lower()) for token in tag(bare(text)) if token.code in _CONTENT)
 
 
 def without_article(phrase: str) -> str:

@@ -17,7 +17,7 @@ from limner.exchange import Exchange, Recorder
 from limner.history import Node, group_at, now_at, utterances
 from limner.image import contact_sheet
 from limner.perform import INPUTS, Bench, Now
-from limner.plan import Mode, Step, plan, way
+from limner.plan import Mode, Step, lesson, plan, way
 from limner.prompt import check_prompt
 from limner.rewrite import DiffKind
 from limner.store import SessionState, Store
@@ -27,6 +27,7 @@ from limner.world.dialogue import Utterance
 
 AskLevel = Literal["never", "needed", "often"]
 Turns = Generator[Event, None, tuple[Turn, ...]]
+NO_SETTINGS: Mapping[str, Any] = {}
 _GUESSES = 3
 """How often a question that must not be asked is answered with its first choice."""
 
@@ -139,9 +140,11 @@ class Session:
         if step.kind == "look":
             work = perform.look_at(self.bench, self.now, step.text)
             return (yield from self._record("note", _inputs(said, heard), work))
+        if step.kind == "learn":
+            name, like = lesson(step.text)
+            return (yield from self.learn(name, like=like, inputs=_inputs(said, heard)))
         if step.kind == "undo":
-            self.undo()
-            yield Event("undo", "undone")
+            yield self._undone("undone")
             return ()
         if step.kind == "forget":
             forgotten = yield from self.forget(history.spoken_of(self.path, step.text).id)
@@ -151,14 +154,12 @@ class Session:
     def _change(self, text: str, said: str, heard: Recorder) -> Turns:
         """One change, asked about where it is not clear, made in the prompt or in the picture."""
         if self.open_question and _plain(said) in _NO:
-            self.undo()
-            yield Event("undo", "then it stays as it is")
+            yield self._undone("then it stays as it is")
             return ()
         found = self._proposed(said) or self._clarified(text, heard)
         yield from (Event("warning", warning) for warning in found.warnings)
         if found.undo:
-            self.undo()
-            yield Event("undo", "undone")
+            yield self._undone("undone")
             return ()
         if found.question:
             asked: dict[str, Any] = {"question": found.question, "choices": list(found.choices), "by": found.source}
@@ -226,6 +227,35 @@ class Session:
         self.state = self.store.save(state, turns)
         for turn in turns:
             self._known.setdefault(turn.id, turn)
+
+    def learn(
+        self,
+        name: str,
+        picture: Picture | None = None,
+        *,
+        source: str = "what the picture shows",
+        like: str = "",
+        chosen: Mapping[str, Any] = NO_SETTINGS,
+        inputs: Mapping[str, Any] = NO_SETTINGS,
+    ) -> Turns:
+        """Learn a concept from a picture, by default the one there is, to be said as <name> from then on.
+
+        `source` says where the picture is from, `like` what to begin from, `chosen` has other settings than the usual
+        ones. Yields the events of learning. Raises BadInput without a picture and for a name that is none or taken.
+        """
+        now = self.now
+        if picture is None and now.picture is None:
+            raise BadInput("there is no picture to learn from yet", "say what to draw, or /learn NAME PICTURE")
+        shown = picture or self.bench.picture(str(now.picture))
+        wanted = {**chosen, **({"like": like} if like else {})}
+        work = perform.learn_picture(self.bench, shown, name, source, wanted)
+        return (yield from self._record("learn", inputs, work))
+
+    def _undone(self, told: str) -> Event:
+        before = self.path
+        self.undo()
+        left = history.stays(before[len(self.path) :])
+        return Event("undo", f"{told}; {left}" if left else told)
 
     def undo(self) -> Turn | None:
         """Go back before the last turn, and the question that led to it; returns the turn now at the tip.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from limner.concept import in_words, uses
 from limner.look import head_noun, named_things, parse_queries
 from limner.protocols import Detector, Eyes
 from limner.regions import box_iou
@@ -23,26 +25,43 @@ _MOST = 0.8
 """What covers this share of the picture or more is no thing in it but its background."""
 
 _MENTIONS = 24
+NO_LIKES: Mapping[str, str] = {}
+"""For texts that name no learned concept."""
+
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def things_seen(eyes: Eyes, picture: Picture, texts: Sequence[str]) -> tuple[Seen, ...]:
+def things_seen(
+    eyes: Eyes, picture: Picture, texts: Sequence[str], likes: Mapping[str, str] = NO_LIKES
+) -> tuple[Seen, ...]:
     """The things in a picture from left to right, each once, with colour and place.
 
     A detector that knows a fixed set of nouns is asked for all of them; any other for what the caption and the `texts`
     (prompt, instruction) name. Where two names fit one thing, that of the texts is taken: a picture of a car that
     looks like a bus is of a car. What no text names is taken for there only where the detector is sure of it.
+
+    `likes` are the words for the concepts that the texts name: what is found by them is seen as «<gizmo>», unless the
+    texts name such a thing besides, or two concepts are like it.
     """
-    detector, hoped = eyes.detector, _named_in(texts)
+    detector, hoped = eyes.detector, _named_in([in_words(text, likes) for text in texts])
     [regions] = detector.detect([picture], [_names(eyes, picture, hoped)])
     if detector.things:
         regions = [region for region in regions if region.label in hoped or region.score >= detector.present]
     regions = _each_once(regions, picture, hoped)
     colours = _colours(eyes.detector, picture, regions)
     places = [whereabouts(*centre(region.box, picture.width, picture.height)) for region in regions]
-    return _told_apart(
-        [Seen(r.label, colour, where) for r, colour, where in zip(regions, colours, places, strict=True)]
-    )
+    seen = [Seen(r.label, colour, where) for r, colour, where in zip(regions, colours, places, strict=True)]
+    concepts = _concepts(texts, likes)
+    return _told_apart([replace(each, name=concepts.get(each.name, each.name)) for each in seen])
+
+
+def _concepts(texts: Sequence[str], likes: Mapping[str, str]) -> dict[str, str]:
+    """The concept that a thing of some name must be: «<gizmo>» for the robot that «a <gizmo> in the snow» shows."""
+    besides = set(_named_in([in_words(text, NO_LIKES) for text in texts]))
+    names = {use.name: _named_in([likes.get(use.name, "")]) for text in texts for use in uses(text)}
+    single = [(found[0], name) for name, found in names.items() if len(found) == 1 and found[0] not in besides]
+    nouns = [noun for noun, _ in single]
+    return {noun: f"<{name}>" for noun, name in single if nouns.count(noun) == 1}
 
 
 def answer(eyes: Eyes, picture: Picture, question: str, seen: Sequence[Seen]) -> str:
@@ -97,7 +116,7 @@ def _names(eyes: Eyes, picture: Picture, hoped: Sequence[str]) -> list[str]:
 
 def _named_in(texts: Sequence[str]) -> list[str]:
     """The nouns of the things that texts name, each in the singular and without its colour."""
-    names = [name for text in texts for name in named_things(text)]
+    names = [name for text in texts for name in named_things(text) if name]
     return list(dict.fromkeys(_uncoloured(name if name in CONCEPTS else singular(name)) for name in names))
 
 

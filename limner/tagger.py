@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
+from limner.concept import SAID
+
 SPATIAL = (
     "to the left of",
     "to the right of",
@@ -53,7 +55,10 @@ _TRANSITIVE = frozenset(
 _SINGULAR_DETERMINERS = frozenset("a an each every another this one".split())
 _PREPOSITIONS = frozenset("of in on with at by from for into onto along across through around against amid".split())
 _SPATIAL_PATTERN = "|".join(phrase.replace(" ", r"\s+") for phrase in SPATIAL)
-_WORD = re.compile(rf"(?P<spatial>\b(?:{_SPATIAL_PATTERN})\b)|\w+(?:[-'’.&]\w+)*|[^\w\s]", re.IGNORECASE)
+_CONCEPT = rf"{SAID}(?:s\b)?"
+_WORD = re.compile(
+    rf"(?P<concept>{_CONCEPT})|(?P<spatial>\b(?:{_SPATIAL_PATTERN})\b)|\w+(?:[-'’.&]\w+)*|[^\w\s]", re.IGNORECASE
+)
 _CODES = {"DT": "D", "PRP$": "D", "CD": "N", "NNS": "s", "NNPS": "s", "NN": "n", "NNP": "n", "CC": "C", "MD": "V"}
 _BASE_FORMS = ("VB", "VBP")
 _CODES_BY_START = {"J": "J", "V": "V", "R": "A", "W": "W"}
@@ -65,7 +70,8 @@ class Token:
 
     `code`: D determiner, N number, J adjective or what stands for one, n / s noun in singular / plural,
     V verb, U auxiliary, A adverb, W relative word, P preposition, R spatial phrase, C conjunction, Q a word
-    such as «pair» or «photo» before «of», with that «of»; "," comma, "." end of a sentence, x anything else.
+    such as «pair» or «photo» before «of», with that «of»; "," comma, "." end of a sentence, x anything else. The word
+    of a learned concept, «<gizmo:0.8>», is one noun.
     """
 
     text: str
@@ -79,7 +85,7 @@ def tag(text: str) -> list[Token]:
     matches = list(_WORD.finditer(text))
     words = [match[0].lower() for match in matches]
     penn = _penn_tags(words)
-    codes = ["R" if m["spatial"] else _code(w, p) for m, w, p in zip(matches, words, penn, strict=True)]
+    codes = [_matched(match) or _code(w, p) for match, w, p in zip(matches, words, penn, strict=True)]
     _mark_introductions(words, codes)
     _settle_verbs(words, codes, [p in _BASE_FORMS for p in penn])
     _settle_agreement([match[0] for match in matches], codes)
@@ -98,6 +104,13 @@ def _parser() -> Any:
 def _penn_tags(words: Sequence[str]) -> list[str]:
     """Penn Treebank tags. The words come in lower case: titles and first words would pass for names."""
     return [str(tagged[1]) for tagged in _parser().find_tags(list(words))]
+
+
+def _matched(match: re.Match[str]) -> str:
+    """The code of what the pattern alone tells: a concept («two <gizmo>s»), a spatial phrase."""
+    if match["concept"]:
+        return "s" if match[0].endswith("s") else "n"
+    return "R" if match["spatial"] else ""
 
 
 def _code(word: str, penn: str) -> str:

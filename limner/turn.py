@@ -29,8 +29,8 @@ class Turn:
     """A node of the tree. `content` holds JSON values only.
 
     `content["said"]` are the user's words; `content["picture"]`, where there is one, is the sha256 of a PNG in the
-    store, and no other key names one. `parent` is a turn's id, None for a first turn. `seconds` is how long it took,
-    `created` when it was done (Unix time).
+    store, and so is `content["picture_learned"]` of a turn that learned; no other key names one. `parent` is a turn's
+    id, None for a first turn. `seconds` is how long it took, `created` when it was done (Unix time).
     """
 
     parent: str | None
@@ -50,6 +50,12 @@ class Turn:
     def picture(self) -> str | None:
         """The sha256 of this turn's picture in the store; None for a turn that made none."""
         found = self.content.get("picture")
+        return found if isinstance(found, str) else None
+
+    @property
+    def kept(self) -> str | None:
+        """The sha256 of what the store keeps for this turn: its picture, or the one that it learned from."""
+        found = self.content.get("picture_learned") if self.kind == "learn" else self.picture
         return found if isinstance(found, str) else None
 
 

@@ -46,10 +46,11 @@ def wanted_thing(change: Change) -> str:
 
 
 def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
-    """The new thing is found in the region, and the old one is not."""
+    """The new thing is found in the region, and the old one is not; "" stands for what no model can read."""
     wanted = wanted_thing(change)
     unwanted = split_place(change.target)[1] if change.kind in ("replace", "remove", "recolour") else ""
-    [found] = models.eyes.detector.detect([after], [[name for name in (wanted, unwanted) if name]])
+    names = [name for name in (wanted, unwanted) if name]
+    [found] = models.eyes.detector.detect([after], [names]) if names else [[]]
     box = mask_box(mask)
 
     def best(name: str) -> float:
@@ -68,17 +69,20 @@ def _says_less(unwanted: str, wanted: str) -> bool:
 
 
 def _whole(models: EditModels, before: Picture, after: Picture, change: Change) -> dict[str, Check]:
-    """The scorer sees what was asked for, and the things of before stand where they stood."""
+    """The scorer sees what was asked for, if it can read that, and the things of before stand where they stood."""
     scorer = models.scorer
     absent = _ALTERNATIVES.get(change.value, ())
+    share = kept_share(models, before, after)
+    kept = {KEPT_CHECK: Check(share, share >= KEPT)}
+    if not change.value:
+        return kept
     texts = [*absent] or [change.value]
     cosines = (scorer.encode_pictures([after]) @ scorer.encode_texts(texts).T)[0]
     checks: dict[str, Check] = {}
     for text, cosine, least in zip(texts, cosines.tolist(), scorer.thresholds(texts), strict=True):
         seen = cosine >= least
         checks[f"no {text}" if absent else text] = Check(round(cosine, 4), seen != bool(absent))
-    share = kept_share(models, before, after)
-    return checks | {KEPT_CHECK: Check(share, share >= KEPT)}
+    return checks | kept
 
 
 def kept_share(models: EditModels, before: Picture, after: Picture) -> float:

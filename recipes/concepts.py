@@ -15,6 +15,7 @@ from typing import Any
 from limner.config import load_settings
 from limner.image import contact_sheet, save_png
 from limner.protocols import DrawRequest
+from limner.shelf import Shelf
 from limner.toolbox import Toolbox
 from limner.train.concept.exam import taught
 from limner.world.oneshot import Reference, references
@@ -42,6 +43,7 @@ COMPOSED = (
     "a <{1}>, <{2}>",
 )
 OUT = Path(__file__).parent.parent / "docs" / "concepts.png"
+SHELF = Shelf(Path("runs/concepts"))
 SEED = 1
 
 
@@ -51,12 +53,14 @@ def main() -> None:
     painter, usual = tools.painter, tools.profile.learning.model_dump(exclude_none=True)
     exam = {reference.name: reference for reference in references(16)}
     chosen = [exam[name] for name in ("radio", "raccoon", "twemoji-1")]
-    concepts = {r.name: taught(painter, r.picture, r.name, r.kind, r.like, usual, SEED) for r in chosen}
-    painter.loaded.prompts.rack.find = concepts.__getitem__
+    for r in chosen:
+        if r.name not in SHELF.names():  # what an earlier run learned is taken as it is
+            SHELF.put(taught(painter, r.picture, r.name, r.kind, r.like, usual, SEED))
+    painter.loaded.prompts.rack.find = SHELF.get
     pictures, captions = list[Any](), list[str]()
     for reference in chosen:
         prompts = _prompts(reference)
-        pictures += [reference.picture, *_draw(painter, prompts, concepts[reference.name].about.guidance)]
+        pictures += [reference.picture, *_draw(painter, prompts, SHELF.get(reference.name).about.guidance)]
         captions += [f"learned from one picture as <{reference.name}>", *prompts]
     names = [reference.name for reference in chosen]
     together = [prompt.format(*names) for prompt in COMPOSED]

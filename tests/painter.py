@@ -7,16 +7,17 @@ of the request's seed alone. So seeds, weights and wordings have true effects, a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from limner.concept import in_words, uses
 from limner.prompt import parse
 from limner.protocols import DrawRequest, Features, Learned
-from limner.types import Picture
+from limner.types import BadInput, Picture
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 70, 220)}
 SHAPES = ("circle", "square", "triangle")
@@ -53,8 +54,9 @@ class Painter:
     default_steps = 1
     default_guidance = 1.0
 
-    def __init__(self, max_batch: int = 8) -> None:
+    def __init__(self, max_batch: int = 8, likes: Mapping[str, str] | None = None) -> None:
         self.max_batch = max_batch
+        self.likes: Mapping[str, str] = {} if likes is None else likes
         self.drawn: list[DrawRequest] = []
 
     def draw(
@@ -62,13 +64,21 @@ class Painter:
     ) -> list[Picture]:
         assert len(requests) <= self.max_batch
         self.drawn += requests
-        return [paint(request.prompt, request.seed) for request in requests]
+        return [paint(in_words(request.prompt, self.likes), request.seed) for request in requests]
 
     def concepts(self, prompt: str) -> list[Learned]:
-        return []
+        return learned(prompt, self.likes)
 
     def unknown_words(self, prompt: str) -> list[str]:
         return [word for word in re.findall(r"[a-z]+", prompt.lower()) if word not in _WORDS]
+
+
+def learned(prompt: str, likes: Mapping[str, str]) -> list[Learned]:
+    """The concepts of a prompt, of those on a shelf of words: each is what it is like."""
+    for use in uses(prompt):
+        if use.name not in likes:
+            raise BadInput(f"there is no concept {use.name!r}")
+    return [Learned(f"<{use.name}>", likes[use.name], 1.0) for use in uses(prompt)]
 
 
 def paint(prompt: str, seed: int) -> Picture:

@@ -6,18 +6,19 @@ says, on pixels, and disturbs all others a little, as real editors do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from limner.concept import in_words
 from limner.instruction import parse_instruction
-from limner.protocols import EditModels, EditRequest, Eyes, Features, FillRequest, Hands, Mask
+from limner.protocols import EditModels, EditRequest, Eyes, Features, FillRequest, Hands, Learned, Mask
 from limner.regions import mask_box
 from limner.types import Box, Change, Picture, Region
-from tests.painter import COLOURS, SHAPES, THINGS
+from tests.painter import COLOURS, SHAPES, THINGS, learned
 
 GROUNDS = {"white": (255, 255, 255), "night": (20, 20, 60), "sunset": (250, 150, 90), "desert": (240, 210, 140)}
 WHITE = GROUNDS["white"]
@@ -216,6 +217,7 @@ class Retoucher:
     least_guidance: float = 0.0
     noise: int = 4
     careless: bool = False
+    likes: Mapping[str, str] = field(default_factory=dict[str, str])
     name: str = "retoucher"
     model_hash: str = "4567"
     default_size: tuple[int, int] = (48, 48)
@@ -230,7 +232,8 @@ class Retoucher:
 
     def _edit(self, request: EditRequest) -> Picture:
         heard = request.seed not in self.deaf and request.text_guidance >= self.least_guidance
-        change = parse_instruction(request.instruction)
+        known = {name: like or name for name, like in self.likes.items()}
+        change = parse_instruction(in_words(request.instruction, known))
         done = self._carried_out(request.picture, change) if heard else request.picture
         off = np.random.default_rng(request.seed).integers(-self.noise, self.noise + 1, done.pixels.shape)
         return Picture((done.pixels + off).clip(0, 255).astype(np.uint8))
@@ -282,6 +285,7 @@ class Filler:
 
     deaf: Collection[int] = ()
     asked: list[FillRequest] = field(default_factory=list[FillRequest])
+    likes: Mapping[str, str] = field(default_factory=dict[str, str])
     name: str = "filler"
     model_hash: str = "89ab"
     default_size: tuple[int, int] = (48, 48)
@@ -294,8 +298,10 @@ class Filler:
         self.asked += requests
         return [self._fill(request) if request.seed not in self.deaf else request.picture for request in requests]
 
-    @staticmethod
-    def _fill(request: FillRequest) -> Picture:
+    def concepts(self, prompt: str) -> list[Learned]:
+        return learned(prompt, self.likes)
+
+    def _fill(self, request: FillRequest) -> Picture:
         pixels = request.picture.pixels.copy()
         if request.mask.all() and request.strength < 1:
             wanted = next((rgb for name, rgb in GROUNDS.items() if name in request.prompt), WHITE)
@@ -305,7 +311,8 @@ class Filler:
         shown = {region.label for region in found_in(Picture(pixels))}
         canvas = Image.fromarray(pixels)
         x0, y0, x1, y1 = mask_box(request.mask)
-        for thing in (thing for thing in THINGS if thing in request.prompt and thing not in shown):
+        prompt = in_words(request.prompt, self.likes)
+        for thing in (thing for thing in THINGS if thing in prompt and thing not in shown):
             stamp(canvas, thing, (x0 + 2, y0 + 2, x1 - 2, y1 - 2))
         return Picture(np.where(request.mask[..., None], np.array(canvas), request.picture.pixels))
 
@@ -313,6 +320,9 @@ class Filler:
 EYES = Eyes(ShapeDetector(), ShapeSegmenter(), ShapeCaptioner())
 
 
-def models(editor: Retoucher | None = None, inpainter: Filler | None = None) -> EditModels:
-    """Everything that editing needs, faultless but for the noise unless told otherwise."""
-    return EditModels(EYES, ShapeScorer(), Hands(editor or Retoucher(), inpainter or Filler()))
+def models(
+    editor: Retoucher | None = None, inpainter: Filler | None = None, likes: Mapping[str, str] | None = None
+) -> EditModels:
+    """Everything that editing needs, faultless but for the noise unless told otherwise; `likes` are its concepts."""
+    known: Mapping[str, str] = {} if likes is None else likes
+    return EditModels(EYES, ShapeScorer(), Hands(editor or Retoucher(likes=known), inpainter or Filler(likes=known)))

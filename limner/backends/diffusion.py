@@ -37,7 +37,7 @@ from limner.backends.sampling import (
     trained_size,
 )
 from limner.backends.words import unknown_words
-from limner.concept import Concept, Use, in_words
+from limner.concept import Use, in_words
 from limner.protocols import DrawRequest, Learned
 from limner.types import Picture
 
@@ -143,15 +143,7 @@ class DiffusionModel:
 
     def concepts(self, prompt: str) -> list[Learned]:
         """The learned concepts that `prompt` names, made ready. Raises BadInput for one that is not there or unfit."""
-        rack = self.loaded.prompts.rack
-        found = [rack.concept(use.name) for use in rack.hang(prompt)]
-        return [Learned(each.word, each.about.like, each.about.guidance, self._doubt(each)) for each in found]
-
-    def _doubt(self, concept: Concept) -> str:
-        base = concept.about.base_hash
-        if base in ("", self.model_hash):
-            return ""
-        return f"{concept.word} was learned on {concept.about.base or 'another model'}, not on this one as it is"
+        return self.loaded.prompts.rack.learned(prompt, self.model_hash)
 
     def _task(self, place: int, request: DrawRequest) -> _Task:
         pair = self.loaded.prompts.pair(request.prompt, request.negative_prompt)

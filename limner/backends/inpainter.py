@@ -41,7 +41,7 @@ from limner.backends.sampling import (
     trained_size,
 )
 from limner.image.paste import paste_back
-from limner.protocols import FillRequest, Mask
+from limner.protocols import FillRequest, Learned, Mask
 from limner.types import BadInput, Picture
 
 
@@ -117,6 +117,10 @@ class DiffusionInpainter:
             pictures.append(paste_back(request.picture, self._fill(request, tell), request.mask, feather=0))
             done += _steps(request)
         return pictures
+
+    def concepts(self, prompt: str) -> list[Learned]:
+        """The learned concepts that `prompt` names, made ready. Raises BadInput for one that is not there or unfit."""
+        return self.loaded.prompts.rack.learned(prompt, self.model_hash)
 
     def _check(self, request: FillRequest) -> None:
         width, height = request.picture.width, request.picture.height

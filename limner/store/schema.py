@@ -41,7 +41,8 @@ TURNS = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
     sa.UniqueConstraint("session", "place"),
 )
-"""`place` counts a session's turns from 0 in the order they were added; `content` is JSON; `picture` is in it too."""
+"""`place` counts a session's turns from 0 in the order they were added; `content` is JSON; `picture`, which the
+store keeps for the turn, is in it too."""
 
 Migration = Callable[[sa.Connection], None]
 MIGRATIONS: list[Migration] = []

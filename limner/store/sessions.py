@@ -160,8 +160,8 @@ class Store:
 
     def _check_pictures(self, turns: Collection[Turn]) -> None:
         for turn in turns:
-            if turn.picture is not None and not self.blobs.has(turn.picture):
-                raise LimnerError(f"picture {turn.picture} of a new turn is not in the store", "do that step again")
+            if turn.kept is not None and not self.blobs.has(turn.kept):
+                raise LimnerError(f"picture {turn.kept} of a new turn is not in the store", "do that step again")
 
 
 def _load(connection: sa.Connection, name: str) -> SessionState:
@@ -231,7 +231,7 @@ def _session_problems(row: _Row, turn_rows: Sequence[_Row]) -> list[str]:
 def _is_whole(row: _Row) -> bool:
     try:
         turn = _turn(row)
-        return turn.id == row.id and turn.picture == row.picture
+        return turn.id == row.id and turn.kept == row.picture
     except (LimnerError, ValueError, RecursionError):
         return False
 
@@ -274,7 +274,7 @@ def _turn_values(session: str, place: int, turn: Turn) -> dict[str, Any]:
         "parent": turn.parent,
         "kind": turn.kind,
         "content": canonical(turn.content).decode(),
-        "picture": turn.picture,
+        "picture": turn.kept,
         "seconds": turn.seconds,
         "created": turn.created,
     }

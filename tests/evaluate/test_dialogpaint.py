@@ -10,7 +10,7 @@ import pytest
 
 from limner.draw import finish
 from limner.evaluate.dialogpaint import DialogPaintReport, evaluate_dialogpaint, table_rows, true_region
-from limner.protocols import EditModels, EditRequest, Eyes, Features, FillRequest, Hands, Mask
+from limner.protocols import EditModels, EditRequest, Eyes, Features, FillRequest, Hands, Learned, Mask
 from limner.types import Box, EditKind, Picture, Region
 from limner.world.edits import KINDS, changed_mask, sample_edit
 from limner.world.render import annotate, render
@@ -78,6 +78,9 @@ class Truth:
 
     def fill(self, requests: Sequence[FillRequest], *, on_step: object = None) -> list[Picture]:
         return [request.picture for request in requests]
+
+    def concepts(self, prompt: str) -> list[Learned]:
+        return []
 
     def encode_pictures(self, pictures: Sequence[Picture]) -> Features:
         rows = np.stack([p.pixels[::8, ::8].astype(np.float32).ravel() for p in pictures])

@@ -299,7 +299,11 @@ def test_drawing_with_the_concept_is_two_guided_passes(source: str) -> None:
         decoded = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
     wanted = ((decoded[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
     assert np.abs(wanted - drawn.pixels.astype(np.float32)).max() <= 1
-    [plain] = model.draw([replace(request, prompt="a red fox")])
+    [plain, again, weaker] = model.draw(
+        [replace(request, prompt=said) for said in ("a red fox", "a <gizmo>", "a <gizmo:0.5>")]
+    )
+    assert again.sha256 == drawn.sha256
+    assert weaker.sha256 not in (drawn.sha256, plain.sha256)
     assert np.abs(plain.pixels.astype(int) - drawn.pixels.astype(int)).mean() > 1
 
 
