@@ -74,10 +74,10 @@ def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     return untyped.decode(latents).sample.float()
 
 
-def crops(rng: Random, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def crops(rng: Random, count: int, palette: Palette = PALETTE) -> tuple[Tensor, Tensor, Tensor]:
     """Crops of random scenes in [-1, 1], shape (count, 3, CROP, CROP), three of four cut around an object; the weight
     of each pixel, (count, 1, CROP, CROP); and which of the crops show clear weather, (count,)."""
-    scenes = [sample_scene(rng, rng.choice(STAGES), PALETTE) for _ in range(count)]
+    scenes = [sample_scene(rng, rng.choice(STAGES), palette) for _ in range(count)]
     whole = to_tensor([render(scene) for scene in scenes])
     dry = to_tensor([render(_dry(scene)) for scene in scenes])
     covered = (whole - dry).abs().amax(1, keepdim=True) > 0.05

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 
-from limner.train.autoencoder import CROP, corner, edges, reconstruction_loss, to_tensor
+from limner.train.autoencoder import (
+    CROP,
+    FALLING_WEIGHT,
+    begin,
+    corner,
+    crops,
+    edges,
+    losses,
+    new_autoencoder,
+    reconstruction_loss,
+    to_tensor,
+)
+from limner.train.libraries import to_folder
 from limner.world.render import render
 from limner.world.sample import STAGES, Palette, sample_scene
 from limner.world.vocabulary import SHAPE_CONCEPTS
@@ -55,3 +69,35 @@ def test_three_crops_of_four_are_cut_around_an_object() -> None:
         assert 0 <= y <= 128 - CROP
         hits += any(x <= t.x * 128 <= x + CROP and y <= t.y * 128 <= y + CROP for t in scene.things)
     assert hits >= 300
+
+
+def test_drops_and_flakes_count_more_and_nothing_else_does() -> None:
+    wet = replace(SHAPES, weather=1.0, backgrounds=("meadow",))
+    pixels, weight, clear = crops(Random(3), 12, wet)
+    assert pixels.shape == (12, 3, CROP, CROP)
+    assert not clear.any()
+    assert bool(((weight == 1) | (weight == FALLING_WEIGHT)).all())
+    assert float(weight.max()) == FALLING_WEIGHT
+    fog = [float(each.max()) == 1.0 for each in weight]
+    assert any(fog)  # a third of the weathers, and it covers nothing thin
+    assert not all(fog)
+    _, even, dry = crops(Random(3), 4, replace(SHAPES, weather=0.0))
+    assert dry.all()
+    assert torch.equal(even, torch.ones_like(even))
+
+
+def test_the_anchor_holds_the_latents_of_clear_scenes_only(tmp_path: Path) -> None:
+    to_folder(new_autoencoder(), tmp_path)
+    model, old = begin(tmp_path, decoder_only=False)
+    assert old is not None
+    pixels, weight, _ = crops(Random(0), 2, SHAPES)
+    clear, wet = torch.tensor([True, True]), torch.tensor([False, False])
+    assert float(losses(model, old, (pixels, weight, clear))["moved"].detach()) == 0
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter += 0.05
+    assert float(losses(model, old, (pixels, weight, clear))["moved"].detach()) > 0
+    assert float(losses(model, old, (pixels, weight, wet))["moved"].detach()) == 0
+    frozen, anchor = begin(tmp_path, decoder_only=True)
+    assert anchor is None
+    assert not any(parameter.requires_grad for parameter in frozen.encoder.parameters())

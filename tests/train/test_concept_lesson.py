@@ -277,8 +277,8 @@ def test_drawing_with_the_concept_is_two_guided_passes(source: str) -> None:
     request = DrawRequest("a <gizmo>", 5, 3, 3.0, 16, 16)
     [drawn] = model.draw([request])
     pipeline = model.loaded.pipeline
-    kind: Any = type(pipeline.scheduler)
-    scheduler: Any = kind.from_config(pipeline.scheduler.config)
+    old: Any = pipeline.scheduler
+    scheduler: Any = old.from_config(old.config)
     scheduler.set_timesteps(3)
     latents = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(5)) * scheduler.init_noise_sigma
     prompts, rack = model.loaded.prompts, model.loaded.prompts.rack

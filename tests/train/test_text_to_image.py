@@ -12,7 +12,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
-from limner.train.autoencoder import losses, new_autoencoder, to_tensor
+from limner.train.autoencoder import crops, losses, new_autoencoder
 from limner.train.libraries import seed_torch
 from limner.train.optim import MixedOptimizer, Rates
 from limner.train.text_to_image import (
@@ -26,8 +26,7 @@ from limner.train.text_to_image import (
     stage_shares,
     v_loss,
 )
-from limner.world.render import render
-from limner.world.sample import Palette, sample_scene
+from limner.world.sample import Palette
 from limner.world.vocabulary import SHAPE_CONCEPTS
 
 SHAPES = Palette(concepts=tuple(SHAPE_CONCEPTS), styles=("shapes",))
@@ -121,8 +120,7 @@ def test_two_real_steps_of_u_net_and_autoencoder_stay_numbers(vae: AutoencoderKL
     )
     before = [parameter.clone() for parameter in unet.parameters()]
     for _ in range(2):
-        scenes = [sample_scene(rng, "single", SHAPES) for _ in range(2)]
-        rebuilt = losses(model, to_tensor([render(scene) for scene in scenes])[..., :64, :64])["loss"]
+        rebuilt = losses(model, None, crops(rng, 2, SHAPES))["loss"]
         words = torch.randn(2, 5, 16).bfloat16()
         drawn = v_loss(unet, torch.randn(2, 4, 8, 8), sample_timesteps(2, table), words, signal).mean()
         torch.autograd.backward(rebuilt + drawn)
