@@ -87,7 +87,8 @@ def without_article(phrase: str) -> str:
         return ""
     inner = [token for token in tokens if token.code not in ",."]
     first = next(i for i, token in enumerate(inner) if token.code != "D")
-    return _words(phrase, inner, first, len(inner))
+    words = _words(phrase, inner, first, len(inner))
+    return words if words == phrase else without_article(words)  # what is left may begin with an article again
 
 
 def singular(phrase: str) -> str:

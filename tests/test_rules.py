@@ -94,6 +94,7 @@ def test_without_categories_a_bare_noun_stays() -> None:
 
 @given(st.text(max_size=40))
 @settings(deadline=None)
+@example("A!À")
 def test_any_text_can_be_generalised_and_stripped(text: str) -> None:
     assert len(generalise(text, {"fox": "animal"})) <= max(len(text), len("animals"))
     stripped = without_article(text)

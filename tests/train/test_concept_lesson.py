@@ -326,11 +326,12 @@ def test_a_killed_lesson_goes_on_from_its_last_state(tmp_path: Path) -> None:
             if int(line) >= 120:
                 process.send_signal(signal.SIGKILL)
                 break
-    resumed = prepare(load_pipeline(source, plan=PLAN), picture(), options(steps=130))
+    resumed = prepare(load_pipeline(source, plan=PLAN), picture(), options(steps=400))
     resumed.resume(tmp_path / "lesson")
-    assert resumed.step == 100
+    assert resumed.step in (100, 200, 300)  # where it was saved last; a slow reader kills later
+    whole = prepare(load_pipeline(source, plan=PLAN), picture(), options(steps=resumed.step + 30))
+    resumed.options = whole.options
     list(study(resumed, None))
-    whole = prepare(load_pipeline(source, plan=PLAN), picture(), options(steps=130))
     list(study(whole, None))
     assert all(torch.equal(value, values(resumed)[name]) for name, value in values(whole).items())
 
