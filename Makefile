@@ -9,10 +9,14 @@ PROMPT ?= a red fox to the left of a castle in the snow
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 
-.PHONY: setup draw test test-kill test-postgres docs bench clean
+.PHONY: setup draw synth-demo test test-kill test-postgres docs bench bench-learning clean
 
 draw: $(VENV)/.installed ## draw PROMPT
 	$(BIN)/limner draw "$(PROMPT)"
+
+synth-demo: $(VENV)/.installed ## sixty labelled pictures of three classes, and the page that shows them
+	$(BIN)/limner synth "fox, car, house" --count 60 --out build/synth-demo --format coco,yolo
+	@echo open build/synth-demo/card.html
 
 test: $(VENV)/.installed-test ## lint, types, tests
 	$(BIN)/ruff check
@@ -32,6 +36,9 @@ docs: $(VENV)/.installed-test ## refresh the README's help texts; write the API'
 
 bench: $(VENV)/.installed-test ## how fast this machine is at what Limner does
 	$(BIN)/python benchmarks/speed.py
+
+bench-learning: $(VENV)/.installed-test ## seconds of a learning step, against the original's way
+	$(BIN)/python benchmarks/learning.py
 
 setup: $(VENV)/.installed-test ## everything a developer needs
 

@@ -14,6 +14,7 @@ import typer
 
 from limner import __version__, terminal
 from limner.cli_concepts import concepts_app, learn
+from limner.cli_datasets import dataset_app, synth
 from limner.cli_sessions import chat, sessions_app
 from limner.flags import Json, Llm, Model, Pictures, Scorer, Seed, studio_of, tell
 from limner.types import BadInput, LimnerError
@@ -32,8 +33,10 @@ world_app = typer.Typer(help="The picture world that the embedded models learned
 eval_app = typer.Typer(help="Measure the models and the method.")
 app.command()(chat)
 app.command()(learn)
+app.command()(synth)
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(concepts_app, name="concepts")
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
@@ -330,6 +333,25 @@ def eval_dreamartist(
     """Measure one-shot learning against textual inversion, LoRA and DreamBooth on pictures never seen in training."""
     report, rows = terminal.follow(studio_of(model=model).eval_dreamartist(count, seeds, only, steps))
     tell(report if json else {"rows": rows}, json, terminal.rows)
+
+
+@eval_app.command("chatgenimage")
+def eval_chatgenimage(
+    dataset: Annotated[Path, typer.Argument(help="A folder of `limner synth`.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Simple scenes to begin with.")] = 100,
+    tests: Annotated[int, typer.Option(min=1, help="Complex scenes of each kind to test on.")] = 300,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; the spread over them is shown.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 400,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure what a synthetic set is worth: train small detectors with it, without it, and on parts of it.
+
+    Then how much each stage of its making let through.
+    """
+    work = studio_of(model=model).eval_chatgenimage(dataset, count=count, tests=tests, seeds=seeds, steps=steps)
+    report, tables = terminal.follow(work)
+    tell(report if json else tables, json, terminal.two_tables("rows", "stages"))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ Model = Annotated[str | None, typer.Option(help="A profile, a local folder or a 
 Scorer = Annotated[str | None, typer.Option(help="Score with another model than the profile's.")]
 Llm = Annotated[str | None, typer.Option(help="Language model: rules, embedded, openai:MODEL or local:FOLDER.")]
 Seed = Annotated[int | None, typer.Option(help="Start here; picture i has seed + i.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that share the work; planned for the machine.")]
 Pictures = Annotated[int, typer.Option("-n", "--count", help="How many.")]
 
 

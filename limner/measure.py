@@ -6,6 +6,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from limner.backends.hub import WEIGHTS
 from limner.clarify import clarify
 from limner.concept import Concept
 from limner.draw import DrawOptions
-from limner.evaluate import dialogpaint, dialogue, dreamartist, gptdrawer, sections, world
+from limner.evaluate import chatgenimage, detector_sets, dialogpaint, dialogue, dreamartist, gptdrawer, sections, world
+from limner.label import fuse
 from limner.protocols import Captioner, Detector, EditModels, LanguageModel, Models, Segmenter, TextToImage
-from limner.types import Event, ModelUnavailable, Picture
+from limner.types import BadInput, Event, ModelUnavailable, Picture, Region
 from limner.world import art, caption, sample
 from limner.world.judge import Judge
+from limner.world.vocabulary import CONCEPTS, HELD_OUT_STYLE, SHAPE_CONCEPTS
 
 if TYPE_CHECKING:
     from limner.backends.diffusion import DiffusionModel
@@ -143,6 +146,53 @@ def measure_dialogue(models: Sequence[LanguageModel], count: int) -> Generator[E
         found = dialogue.evaluate_dialogue(partial(clarify, model), held_out, perplexity=certain)
         rows += [{"model": model.name, **asdict(row)} for row in found]
     return rows
+
+
+def measure_chatgenimage(
+    dataset: Path, detector: Detector | None, *, count: int, tests: int, seeds: Sequence[int], steps: int
+) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
+    """What a folder of `limner synth` is worth to small detectors trained for `steps`; returns JSON values, and the
+    rows of two tables.
+
+    They begin with `count` simple scenes and are tested on `tests` complex ones of each kind. `detector`, the one that
+    labelled the job, labels its rejects; without one they are left out with a warning. Raises BadInput for a folder
+    without a job and for classes that the world cannot render, LimnerError where its art is not here.
+    """
+    from limner.train.small_detector import train_detector
+
+    if detector is None:
+        yield Event("warning", "the detector is not on this machine: what the filters do is left out")
+    job = yield from detector_sets.read_job(dataset, None if detector is None else partial(_labels, detector))
+    palette = _palette_for(job.classes)
+    new_style = HELD_OUT_STYLE if "shapes" not in palette.styles and art.have_art(HELD_OUT_STYLE) else None
+    if new_style is None:
+        yield Event("warning", f"the art of the style {HELD_OUT_STYLE}, held out to test on, is left out")
+    rows = yield from chatgenimage.evaluate_chatgenimage(
+        partial(train_detector, steps=steps),
+        partial(chatgenimage.training_sets, job, palette, count),
+        chatgenimage.test_sets(job.classes, palette, tests, new_style),
+        job.classes,
+        seeds,
+    )
+    told = {"rows": chatgenimage.table_rows(rows), "stages": chatgenimage.stage_rows(job.stages)}
+    return {"classes": list(job.classes), **chatgenimage.to_json(rows, job.stages)}, told
+
+
+def _labels(detector: Detector, picture: Picture, classes: Sequence[str]) -> list[Region]:
+    """The boxes that `label.label` would give, without masks and caption."""
+    [found] = detector.detect([picture], [classes], threshold=detector.present)
+    return fuse([region for region in found if region.score >= detector.present])
+
+
+def _palette_for(classes: Sequence[str]) -> sample.Palette:
+    """The palette, if the classes can be rendered in its styles."""
+    palette = _palette()
+    known = SHAPE_CONCEPTS if "shapes" in palette.styles else CONCEPTS
+    if unknown := [name for name in classes if name not in known]:
+        raise BadInput(f"the picture world cannot render {', '.join(unknown)}", "measure on classes that it has")
+    if not all(map(art.have_art, palette.styles)):
+        raise ModelUnavailable("the world's art to test on is not here", "`limner world fetch` brings it")
+    return palette
 
 
 def _judge() -> Judge:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from limner.conversations import Conversations
     from limner.draw import DrawOptions
     from limner.edit import EditOptions
+    from limner.factory import Factory
     from limner.lessons import Lessons
     from limner.protocols import Mask
 
@@ -48,6 +49,13 @@ class Studio:
         from limner.lessons import Lessons
 
         return Lessons(self.settings, self.tools)
+
+    @cached_property
+    def factory(self) -> Factory:
+        """The annotated datasets, and how they are made."""
+        from limner.factory import Factory
+
+        return Factory(self.settings, self.tools)
 
     def draw(self, prompt: str, heatmaps: Path | None = None) -> Generator[Event, None, dict[str, Any]]:
         """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`.
@@ -297,6 +305,19 @@ class Studio:
         )
         chosen = self.tools.profile.learning.model_dump(exclude_none=True) | ({} if steps is None else {"steps": steps})
         return (yield from measure_dreamartist(self.tools.painter, scorer, count, parts, range(seeds), chosen))
+
+    def eval_chatgenimage(
+        self, dataset: Path, *, count: int, tests: int, seeds: int, steps: int
+    ) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
+        """What a dataset of `limner synth` is worth to small detectors: JSON values, and both tables' rows."""
+        from limner.evaluate.detector_sets import job_folder
+        from limner.measure import measure_chatgenimage
+
+        job_folder(dataset)  # what is no dataset is refused before anything is loaded
+        yield Event("load", f"loading the detector of {self.tools.profile.name}")
+        detector = self.tools.eyes_here[0]
+        work = measure_chatgenimage(dataset, detector, count=count, tests=tests, seeds=range(seeds), steps=steps)
+        return (yield from work)
 
     def world_dialogues(
         self, out: Path, *, count: int, held_out: bool, captions: Path | None, edits: bool

@@ -8,7 +8,7 @@ scene is one pass of the loop. What is made depends on the spec, the item's numb
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,14 @@ from limner.filters import (
     check_pixels,
     check_texts,
 )
-from limner.image.paste import box_mask, dilate
+from limner.image.paste import box_mask, dilate, paste_back
 from limner.imagine import Addition, Scenery, imagine
+from limner.label import close_up
 from limner.protocols import Mask
 from limner.refine import rank
+from limner.regions import lies_in
 from limner.shards import Made
-from limner.types import AnnotatedPicture, Change, Event
+from limner.types import AnnotatedPicture, Box, Change, Event
 from limner.workbench import Bench, SynthModels, SynthSpec, item_id
 from limner.world.caption import article
 
@@ -71,11 +73,16 @@ class _Now:
     also: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
 
+    @property
+    def places(self) -> tuple[Box, ...]:
+        """Where its things are, to be looked at closely after an edit: the others near them distract a detector."""
+        return tuple(region.box for region in self.seen.regions)
+
     def after(self, seen: AnnotatedPicture, verdict: Verdict, step: Mapping[str, Any], background: str = "") -> _Now:
         """What it became by one edit."""
         done = {**step, "scores": dict(verdict.scores)}
         made = {**self.made, "edits": [*self.made.get("edits", []), done]}
-        return _Now(seen, background or self.background, self.row, made, self.also, verdict.scores)
+        return replace(self, seen=seen, background=background or self.background, made=made, scores=verdict.scores)
 
 
 def _prompt(bench: Bench) -> ScenePrompt:
@@ -160,7 +167,7 @@ def _change_background(bench: Bench, now: _Now, background: str, number: int) ->
     result = yield from edit(bench.models.editing, now.seen.picture, options)
     _failed_attempts(bench, now, result)
     after, step = result.best.picture, _background_step(result)
-    seen = bench.look(after)
+    seen = bench.look(after, now.also, now.places)
     verdict = _checked(bench, now, seen, ~mask, background)
     if bench.passes(verdict):
         return now.after(seen, verdict, step, background)
@@ -211,7 +218,7 @@ def _add(bench: Bench, now: _Now, addition: Addition, place: tuple[int, int]) ->
     """The picture with a thing filled into its box, tried with several seeds; as it is where none will do."""
     inpainter, picture = bench.models.editing.hands.inpainter, now.seen.picture
     prompt = f"{article(addition.label)} {bench.spec.vocabulary.phrase(now.background)}"
-    also = (*now.also, addition.label)
+    also, places = (*now.also, addition.label), (*now.places, addition.box)
     whole = box_mask(addition.box, picture.width, picture.height)
     mask = whole & _ground(now.seen)  # what is there stands before what comes
     if mask.sum() < _ROOM * whole.sum():
@@ -221,18 +228,35 @@ def _add(bench: Bench, now: _Now, addition: Addition, place: tuple[int, int]) ->
         after = fill_box(inpainter, picture, mask, prompt, seed)
         step = {"kind": "fill", "label": addition.label, "box": addition.box, "relation": addition.relation}
         step |= {"prompt": prompt, "seed": seed}
-        seen = bench.look(after, also)
+        seen = bench.look(after, also, places)
+        if (thing := _filled(seen, addition)) is not None:
+            # Its surroundings stay as they are: a box that can be seen would be what a detector learns.
+            after = paste_back(picture, after, dilate(thing, 1) & mask, feather=1)
+            seen = bench.look(after, also, places)
         found = check_found(seen.regions, addition.label, addition.box)
-        verdict = all_of(found, _checked(bench, now, seen, ~mask, addition.label))
+        verdict = all_of(found, _checked(bench, now, seen, ~mask, addition.label, addition.box))
         if bench.passes(verdict):
-            return now.after(seen, verdict, step)
+            return replace(now.after(seen, verdict, step), also=also)
         bench.turn_down("fill", now.row, verdict, {**now.made, "tried": step}, after)
     return now
 
 
-def _checked(bench: Bench, now: _Now, seen: AnnotatedPicture, kept: Mask, text: str) -> Verdict:
-    """Pixel check and semantic check of an edit that was to leave `kept` alone and to show `text`."""
+def _filled(seen: AnnotatedPicture, addition: Addition) -> Mask | None:
+    """What was cut out of the thing that was filled in, if it is found."""
+    here = [r for r in seen.regions if r.label == addition.label and lies_in(r.box, addition.box)]
+    return next((region.mask for region in here), None)
+
+
+def _checked(
+    bench: Bench, now: _Now, seen: AnnotatedPicture, kept: Mask, text: str, place: Box | None = None
+) -> Verdict:
+    """Pixel check and semantic check of an edit that was to leave `kept` alone and to show `text`, in `place` if given.
+
+    A small thing hardly moves a scorer's view of the whole: it may show the text from close by instead.
+    """
     limits = bench.spec.thresholds
     pixels = check_pixels(now.seen.picture, seen.picture, ~kept, limits)
     [shows] = check_texts(bench.models.editing.scorer, [seen.picture], text, limits)
+    if place is not None and not shows.kept:
+        [shows] = check_texts(bench.models.editing.scorer, [close_up(seen.picture, place)[0]], text, limits)
     return all_of(pixels, check_kept(now.seen.regions, seen.regions, limits), shows)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from limner.backends.diffusion import DiffusionModel
 
 _KNOWN = ("concepts", "colours", "backgrounds", "times", "weathers", "styles", "thresholds")
+_WEIGHTS = Path(__file__).parent / "world" / "weights"  # as in backends.hub, which takes seconds to import
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -206,9 +207,7 @@ def is_here(source: str) -> bool:
 
 
 def _local(source: str) -> Path:
-    from limner.backends.hub import WEIGHTS
-
-    return WEIGHTS / source.removeprefix("embedded:") if source.startswith("embedded:") else Path(source)
+    return _WEIGHTS / source.removeprefix("embedded:") if source.startswith("embedded:") else Path(source)
 
 
 def vocabulary(profile: Profile) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from limner.look import parse_queries
 from limner.protocols import EditModels, Models
 from limner.refine import SEEDS
 from limner.shards import Made, Reject, Row, canonical
-from limner.types import AnnotatedPicture, BadInput, Picture, Region
+from limner.types import AnnotatedPicture, BadInput, Box, Picture, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ class Bench:
         """A seed for one step of this item."""
         return int(_digest([self.item, *parts])[:16], 16) % SEEDS
 
-    def look(self, picture: Picture, also: Sequence[str] = ()) -> AnnotatedPicture:
-        """The picture with its labels."""
+    def look(self, picture: Picture, also: Sequence[str] = (), places: Sequence[Box] = ()) -> AnnotatedPicture:
+        """The picture with its labels; `places` are where things should be."""
         classes = list(dict.fromkeys((*self.spec.classes, *also)))
-        return label(self.models.editing.eyes, picture, classes, threshold=self.spec.thresholds.found)
+        return label(self.models.editing.eyes, picture, classes, threshold=self.spec.thresholds.found, places=places)
 
     def passes(self, verdict: Verdict) -> bool:
         """Whether a picture stays: by its verdict, unless nothing is filtered."""
