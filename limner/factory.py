@@ -7,6 +7,7 @@ which machines, it was made by: every worker runs its models with as many thread
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -158,6 +159,10 @@ class Factory:
 
 def maker(settings: Settings, spec: SynthSpec) -> Make:
     """Load the models, and return what makes one item; for workers, who get this function and its arguments."""
+    from tqdm import tqdm
+
+    # Its own lock is a semaphore of the system, which a worker that is ended would leave behind.
+    tqdm.set_lock(threading.RLock())  # pyright: ignore[reportUnknownMemberType]
     tools = Toolbox(settings)
     return partial(_make, spec, SynthModels(tools.models, tools.edit_models))
 

@@ -336,6 +336,7 @@ def sleepy_maker() -> Make:
     return sleepy
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced_and_its_item_set_aside() -> None:
     start = time.perf_counter()
     outcomes = list(in_processes(sleepy_maker, 2, tries=1, hangs_s=10)(iter(range(4))))
