@@ -71,6 +71,7 @@ def test_talking_commands(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.joinpath("stable-diffusion").is_dir(), reason="the embedded models are not here")
+@pytest.mark.long
 def test_learning_commands(tmp_path: Path) -> None:
     """As they stand, but for a lesson of four steps instead of minutes."""
     told = [run(c.replace("limner learn", "limner learn --steps 4"), tmp_path) for c in commands() if "gizmo" in c]

@@ -288,6 +288,7 @@ def test_two_lessons_of_the_same_are_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.joinpath("editor").is_dir(), reason="the embedded models are not here")
+@pytest.mark.long
 def test_on_the_models_that_ship(tmp_path: Path) -> None:
     """Learned, drawn, replayed from the shelf, and learned again to the same bytes when the shelf is empty."""
     settings = load_settings({"data": tmp_path, "seed": 5, "count": 1, "rounds": 1}, environment={})

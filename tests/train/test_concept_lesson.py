@@ -317,6 +317,7 @@ for event in t.study(lesson, Path(sys.argv[2])):
 """
 
 
+@pytest.mark.long
 def test_a_killed_lesson_goes_on_from_its_last_state(tmp_path: Path) -> None:
     source = str(tiny.stable_diffusion(tmp_path / "model"))
     command = [sys.executable, "-c", _KILLED, source, str(tmp_path / "lesson")]

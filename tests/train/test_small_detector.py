@@ -121,6 +121,7 @@ def scenes() -> list[AnnotatedPicture]:
     return simple_scenes(CLASSES, SHAPES, 16, 0)
 
 
+@pytest.mark.long
 def test_it_learns_shapes_in_seconds(scenes: list[AnnotatedPicture]) -> None:
     find = train_detector(scenes, CLASSES, 0, steps=36)
     new = simple_scenes(CLASSES, SHAPES, 12, 1)
