@@ -99,8 +99,13 @@ def main() -> None:
         print(f"{'way':34} {'peak, GB':>9} {'beyond loading':>15} {'s a step':>9}   ({args.size} px, {args.precision})")
         loaded = 0.0
         for way in WAYS:
-            command = [sys.executable, __file__, "--way", way, "--folder", folder, "--size", str(args.size)]
-            done = subprocess.run([*command, "--precision", args.precision], capture_output=True, text=True, check=True)
+            command = [sys.executable, __file__, f"--way={way}", "--folder", folder, "--size", str(args.size)]
+            done = subprocess.run(
+                [*command, "--precision", args.precision], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                print(f"{way:34} did not fit or failed: {(done.stderr.splitlines() or ['killed'])[-1]}", flush=True)
+                continue
             found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
             loaded = loaded or found["gigabytes"]
             beyond, seconds = found["gigabytes"] - loaded, found["seconds"]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
-from limner.dataset import NEAR, perceptual_hash
+from limner.dataset import Kept, perceptual_hash
 from limner.image import decode_picture
 from limner.shards import Made, Outcome, Reject, Row, Shard
 from limner.workers import Executor
@@ -27,7 +24,7 @@ def without_duplicates(execute: Executor, committed: Callable[[], Iterable[Shard
     """
 
     def sifted(indices: Iterator[int]) -> Generator[Outcome]:
-        seen = _Seen()
+        seen = Kept()
         for shard in committed():
             for row in shard.rows:
                 seen.add(row["id"], _hash(shard.pictures[row["picture"]]))
@@ -38,31 +35,11 @@ def without_duplicates(execute: Executor, committed: Callable[[], Iterable[Shard
     return sifted
 
 
-@dataclass(slots=True)
-class _Seen:
-    """The perceptual hashes of all that was kept: 8 bytes and an id each."""
-
-    ids: list[str] = field(default_factory=list[str])
-    hashes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(1024, np.uint64))
-
-    def twin(self, value: int) -> str | None:
-        """The first picture that is nearly the same."""
-        near = np.flatnonzero(np.bitwise_count(self.hashes[: len(self.ids)] ^ np.uint64(value)) <= NEAR)
-        return self.ids[int(near[0])] if near.size else None
-
-    def add(self, name: str, value: int) -> None:
-        """Remember a picture."""
-        if len(self.ids) == len(self.hashes):
-            self.hashes = np.concatenate([self.hashes, np.empty_like(self.hashes)])
-        self.hashes[len(self.ids)] = value
-        self.ids.append(name)
-
-
 def _hash(data: bytes) -> int:
     return perceptual_hash(decode_picture(data, "a picture of the job"))
 
 
-def _sifted(made: Made, seen: _Seen) -> Made:
+def _sifted(made: Made, seen: Kept) -> Made:
     rows, rejects = list[Row](), list(made.rejects)
     family = None
     for row in made.rows:

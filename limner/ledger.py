@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limner.image.files import write_whole
-from limner.shards import Made, Outcome, SetAside, Shard, canonical, pack, unpack
+from limner.image.files import sync, write_whole
+from limner.shards import Made, Outcome, SetAside, Shard, pack, unpack
+from limner.turn import canonical
 from limner.types import BadInput, LimnerError
 
 JOB, LEDGER, SHARDS, LOCK = "job.json", "ledger.jsonl", "shards", ".lock"
@@ -151,13 +152,13 @@ def _begin(folder: Path, spec: Mapping[str, Any]) -> None:
         if names and (names != [SHARDS] or any((folder / SHARDS).iterdir())):
             raise BadInput(f"{folder} holds other files", "name a new or empty folder with --out")
         (folder / SHARDS).mkdir(exist_ok=True)
-        write_whole(folder / JOB, (canonical({"spec": spec}) + "\n").encode())
+        write_whole(folder / JOB, canonical({"spec": spec}) + b"\n")
     _check_spec(folder, spec)
 
 
 def _check_spec(folder: Path, spec: Mapping[str, Any]) -> None:
     try:
-        known = json.loads((folder / JOB).read_text())["spec"]
+        known = json.loads((folder / JOB).read_bytes())["spec"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LimnerError(
             f"{folder / JOB} cannot be read", "bring it back from a copy, or name another folder"
@@ -219,22 +220,14 @@ def _line(raw: bytes, number: int) -> dict[str, Any] | None:
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:
-    text = canonical(line).encode()
+    text = canonical(line)
     new = not path.exists()
     with _told(path), path.open("ab") as file:
         file.write(hashlib.sha256(text).hexdigest()[:_CHECKSUM].encode() + b" " + text + b"\n")
         file.flush()
         os.fsync(file.fileno())
     if new:
-        _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        sync(path.parent)
 
 
 @contextmanager

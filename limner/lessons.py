@@ -152,7 +152,8 @@ class Lessons:
         name = check_name(name)
         if name in self.shelf.names() and not again:
             raise BadInput(f"<{name}> is known already", "--again replaces it, or choose another --name")
-        shapes = self.tools.painter.loaded.prompts.rack.shapes()
+        weights = self.tools.painter.loaded.prompts.rack.weights()
+        shapes = {path: tuple(weight.shape) for path, weight in weights.items()}
         unpickle = partial(read_embedding, allow=unsafe)
         wanted = [file for file in files if file.name != "adapter_config.json"]  # PEFT's, read with its weights
         concept, matched = concept_formats.read_foreign(wanted, name, shapes, unpickle=unpickle)
@@ -234,8 +235,8 @@ class Lessons:
         rack = model.loaded.prompts.rack
         before, rack.find = rack.find, {concept.name: concept}.__getitem__
         try:
-            requests = self._requests(model, prompts, lesson.options.seed, lesson.options)
-            drawn = model.draw(requests)
+            with lesson.student.resting():
+                drawn = model.draw(self._requests(model, prompts, lesson.options.seed, lesson.options))
         finally:
             rack.find = before
         captions = ["learned from", *(prompt.replace("-now", "") for prompt in prompts)]

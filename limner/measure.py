@@ -133,7 +133,8 @@ def measure_dreamartist(
     rows = yield from dreamartist.evaluate_dreamartist(
         teach, senses, oneshot.references(count), parts=parts, seeds=seeds
     )
-    networks = {"lpips, style loss": features.TRUNK, "cds, cfv, cas, similarities": scorer.name, "true": "the judge"}
+    clip = f"{scorer.name}, scale {senses.scale:.2f}"
+    networks = {"lpips, style loss": features.TRUNK, "cds, cfv, cas, similarities": clip, "true": "the judge"}
     return dreamartist.to_json(rows, networks), dreamartist.table_rows(rows)
 
 

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from limner.turn import canonical
+
 ROWS, REJECTS, PICTURES = "rows.jsonl", "rejects.jsonl", "pictures"
 
 
@@ -92,10 +94,10 @@ class Shard:
 
 def pack(made: Sequence[Made]) -> bytes:
     """A shard's tar: the same results give the same bytes."""
-    rows = "".join(canonical(asdict(row)) + "\n" for each in made for row in each.rows)
-    rejects = "".join(canonical(asdict(reject)) + "\n" for each in made for reject in each.rejects)
+    rows = b"".join(canonical(asdict(row)) + b"\n" for each in made for row in each.rows)
+    rejects = b"".join(canonical(asdict(reject)) + b"\n" for each in made for reject in each.rejects)
     pictures = {name: data for each in made for name, data in sorted(each.pictures.items())}
-    files = {ROWS: rows.encode(), REJECTS: rejects.encode()}
+    files = {ROWS: rows, REJECTS: rejects}
     files |= {f"{PICTURES}/{name}.png": data for name, data in pictures.items()}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -112,8 +114,3 @@ def unpack(content: bytes) -> Shard:
         files = {entry.name: file.read() for entry in tar if (file := tar.extractfile(entry))}
     lines = {name: [json.loads(line) for line in files.pop(name).splitlines()] for name in (ROWS, REJECTS)}
     return Shard(lines[ROWS], lines[REJECTS], {PurePosixPath(name).stem: data for name, data in files.items()})
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no blanks: one text for one value. Raises ValueError for what JSON cannot hold."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

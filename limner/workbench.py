@@ -16,7 +16,8 @@ from limner.label import label
 from limner.look import parse_queries
 from limner.protocols import EditModels, Models
 from limner.refine import SEEDS
-from limner.shards import Made, Reject, Row, canonical
+from limner.shards import Made, Reject, Row
+from limner.turn import canonical
 from limner.types import AnnotatedPicture, BadInput, Box, Picture, Region
 
 
@@ -174,4 +175,4 @@ def _region(region: Region) -> dict[str, Any]:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    return hashlib.sha256(canonical(value)).hexdigest()

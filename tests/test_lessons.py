@@ -70,6 +70,27 @@ def test_a_concept_is_learned_listed_shown_drawn_and_removed(
     assert "there is no concept" in run(capsys, "concepts", "show", "gizmo", code=2)
 
 
+def test_dreambooth_is_looked_at_on_the_way(
+    capsys: pytest.CaptureFixture[str], picture: Path, model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It trains the U-Net itself in another precision than it draws in: a look must not meet it so."""
+    monkeypatch.setenv("LIMNER_PRECISION", "bfloat16")
+    learn(
+        capsys,
+        picture,
+        model,
+        "--method",
+        "dreambooth",
+        "--steps",
+        "12",
+        "--previews",
+        "x.png",
+        "--preview-every",
+        "10",
+    )
+    assert open_picture(tmp_path / "x.png").width > 16
+
+
 def test_a_name_is_not_taken_twice_unless_asked_for(
     capsys: pytest.CaptureFixture[str], picture: Path, model: str
 ) -> None:

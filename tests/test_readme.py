@@ -36,9 +36,13 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 DRAWING = tuple(f"limner {verb}" for verb in ("draw", "look", "edit", "show"))
 TALKING = ("printf", "limner sessions")
+LABELLING = ("limner synth", "limner dataset")
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(DRAWING + TALKING) and "gizmo" not in c])
+CHEAP = [c for c in commands() if not c.startswith(DRAWING + TALKING + LABELLING) and "gizmo" not in c]
+
+
+@pytest.mark.parametrize("command", CHEAP)
 def test_cheap_commands(command: str, tmp_path: Path) -> None:
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -67,6 +71,18 @@ def test_talking_commands(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     assert "edit: paint the car blue" in told[0].stdout
     assert (tmp_path / "car.zip").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WEIGHTS.joinpath("editor").is_dir(), reason="the embedded models are not here")
+@pytest.mark.long
+def test_labelling_commands(tmp_path: Path) -> None:
+    """As they stand, but for three pictures instead of sixty."""
+    told = [run(c.replace("--count 60", "--count 3"), tmp_path) for c in commands() if c.startswith(LABELLING)]
+    for done in told:
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing is wrong" in told[-1].stdout
+    assert (tmp_path / "data" / "card.html").is_file()
 
 
 @pytest.mark.slow

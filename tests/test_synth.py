@@ -25,8 +25,9 @@ from limner.image.paste import box_mask
 from limner.imagine import BoxLimits
 from limner.jobs import Job, run
 from limner.protocols import DrawRequest, EditModels, FillRequest, Inpainter, LanguageModel, Models
-from limner.shards import Made, Reject, Row, canonical
+from limner.shards import Made, Reject, Row
 from limner.synth import SynthModels, SynthSpec, item_id, make_item
+from limner.turn import canonical
 from limner.types import BadInput, LanguageModelFailed, Picture
 from limner.workers import in_process
 from tests import retoucher
@@ -168,7 +169,7 @@ def test_what_was_outranked_is_told_without_its_picture() -> None:
 
 
 def test_an_item_depends_on_spec_number_and_models_only() -> None:
-    def told(item: Made) -> str:
+    def told(item: Made) -> bytes:
         rows = [[row.id, row.picture, row.caption, row.lineage, row.regions, row.rejects] for row in item.rows]
         return canonical([rows, [reject.id for reject in item.rejects], sorted(item.pictures), item.made_by])
 

@@ -66,13 +66,11 @@ class Rack:
         found = [self.concept(use.name) for use in self.hang(prompt)]
         return [Learned(each.word, each.about.like, each.about.guidance, _doubt(each, model_hash)) for each in found]
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of all weights that an adapter may change, by part and path: «unet.down_blocks.0...to_k»."""
+    def weights(self) -> dict[str, Tensor]:
+        """All weights that an adapter may change, by part and path of their layer: «unet.down_blocks.0...to_k»."""
         parts: dict[str, Any] = dict(self.parts)
-        modules: list[tuple[str, Any]] = [
-            (f"{p}.{path}", m) for p, part in parts.items() for path, m in part.named_modules()
-        ]
-        return {path: tuple(m.weight.shape) for path, m in modules if isinstance(m, nn.Linear | nn.Conv2d)}
+        layers = ((f"{p}.{path}", m) for p, part in parts.items() for path, m in part.named_modules())
+        return {path: layer.weight for path, layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)}
 
     def words(self, part: str) -> PseudoWords:
         """The pseudo-words that a text encoder knows: «gizmo», and «gizmo-neg» for its negative side."""
@@ -81,6 +79,9 @@ class Rack:
     @contextmanager
     def acting(self, part: str, wanted: Sequence[Use], layout: Layout) -> Generator[None]:
         """Let the adapters of concepts act on a part within the block, each on the rows of its side."""
+        if not wanted:  # most prompts: nothing is looked up for them
+            yield
+            return
         found: dict[str, list[Change]] = {}
         for use in wanted:
             for path, changes in self._hung[use.name].factors.items():
@@ -109,10 +110,13 @@ class Rack:
     def _fitted(self, concept: Concept) -> _Hung:
         """The concept's numbers as tensors, after a look at whether they fit; its words are put into the encoders."""
         factors: dict[str, list[Change]] = {}
+        weights = self.weights() if concept.adapters else {}
         for side, table in concept.adapters.items():
             for path, found in table.items():
-                device = self._layer(concept, path, (found.up.shape[0], found.down.size // found.down.shape[0])).device
-                tensors = (torch.tensor(part, device=device) for part in (found.down, found.up))
+                sides = len(found.up), found.down.size // len(found.down)
+                if path not in weights or (len(weights[path]), weights[path][0].numel()) != sides:
+                    raise _strange(concept, f"changes {path}, which this one does not have so")
+                tensors = (torch.tensor(part, device=weights[path].device) for part in (found.down, found.up))
                 factors.setdefault(path, []).append(Change(side, *tensors, scale=found.scale))
         for side, table in concept.words.items():
             for part, vectors in table.items():
@@ -127,16 +131,6 @@ class Rack:
         if vectors.shape[1] != self.words(part).width:
             raise _strange(concept, f"has words of {vectors.shape[1]} numbers, not {self.words(part).width}")
         self.words(part).put(name, vectors.to(next(self.parts[part].parameters()).device))
-
-    def _layer(self, concept: Concept, path: str, sides: tuple[int, int]) -> Tensor:
-        """The weight of the layer that an adapter changes."""
-        part, _, inside = path.partition(".")
-        owner: Any = self.parts.get(part)
-        layers: dict[str, Any] = {} if owner is None else dict(owner.named_modules())
-        weight: Any = getattr(layers.get(inside), "weight", None)
-        if weight is None or (len(weight), weight[0].numel()) != sides:
-            raise _strange(concept, f"changes {path}, which this one does not have so")
-        return weight
 
     def _difference(self, concept: Concept, path: str, value: Tensor) -> Tensor:
         part, _, inside = path.partition(".")

@@ -14,7 +14,7 @@ splits only. The same dataset gives the same bytes in every form.
 """
 
 from limner.dataset.card import write_card
-from limner.dataset.curate import NEAR, dedupe, perceptual_hash, split
+from limner.dataset.curate import NEAR, Kept, dedupe, perceptual_hash, split
 from limner.dataset.folder import (
     read_info,
     read_items,
@@ -59,6 +59,7 @@ __all__ = [
     "Form",
     "Info",
     "Item",
+    "Kept",
     "Lineage",
     "Model",
     "Problem",

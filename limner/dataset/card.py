@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from limner.dataset.page import page
-from limner.dataset.summary import Summary, classes, mark, reasons, summarise
+from limner.dataset.summary import Summary, counts, mark, summarise, tables
 from limner.image import write_whole
 
 MARKDOWN, PAGE = "README.md", "card.html"
@@ -35,19 +35,8 @@ def markdown(summary: Summary) -> str:
     parts = [
         f"# {escaped(info.name)}",
         f"> **{mark(summary)}**" if info.generated else "",
-        f"{summary.splits.total()} pictures, {summary.regions.total()} regions, {summary.reasons.total()} rejects, "
-        f"seed {info.seed}.",
-        "## Splits",
-        _table(("split", "pictures"), sorted(summary.splits.items())),
-        "## Classes",
-        _table(
-            ("class", "regions", "with a mask", "pictures"),
-            [(name, summary.regions[name], summary.masks[name], summary.pictures[name]) for name in classes(summary)],
-        ),
-        "## Rejects",
-        _table(("reason", "number"), reasons(summary)),
-        "## Models and licences",
-        _table(("role", "model", "licence"), [(m.role, m.name, m.licence or "unknown") for m in summary.models]),
+        counts(summary),
+        *(part for title, head, rows in tables(summary) for part in (f"## {title}", _table(head, rows))),
         "## Examples",
         _table(("picture", "caption"), []) if not summary.examples else _examples(summary),
     ]

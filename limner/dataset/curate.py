@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -68,21 +69,38 @@ def _cosines() -> npt.NDArray[np.float64]:
     return basis / np.sqrt(_SIDE)
 
 
+@dataclass(slots=True)
+class Kept:
+    """The perceptual hashes of pictures that are no duplicates, 8 bytes and an id each, for as long as they come."""
+
+    limit: int = NEAR
+    ids: list[str] = field(default_factory=list[str])
+    hashes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(1024, np.uint64))
+
+    def twin(self, value: int) -> str | None:
+        """The first of them from which at most `limit` of 64 bits differ."""
+        near = np.flatnonzero(np.bitwise_count(self.hashes[: len(self.ids)] ^ np.uint64(value)) <= self.limit)
+        return self.ids[int(near[0])] if near.size else None
+
+    def add(self, name: str, value: int) -> None:
+        """Remember a picture."""
+        if len(self.ids) == len(self.hashes):
+            self.hashes = np.concatenate([self.hashes, np.empty_like(self.hashes)])
+        self.hashes[len(self.ids)] = value
+        self.ids.append(name)
+
+
 def dedupe(hashes: Iterable[tuple[str, int]], limit: int = NEAR) -> dict[str, str]:
     """Which pictures are nearly one that came before: id to the id of the first such that was kept.
 
     `hashes` are (id, perceptual hash) in order; two are nearly the same when at most `limit` of 64 bits differ. Keeps
     8 bytes and an id of each that is no duplicate.
     """
-    kept, ids = np.empty(1024, np.uint64), list[str]()
-    same: dict[str, str] = {}
+    kept, same = Kept(limit), dict[str, str]()
     for name, value in hashes:
-        distances = np.bitwise_count(kept[: len(ids)] ^ np.uint64(value))
-        near = np.flatnonzero(distances <= limit)
-        if near.size:
-            same[name] = ids[int(near[0])]
-            continue
-        kept = np.concatenate([kept, np.empty_like(kept)]) if len(ids) == len(kept) else kept
-        kept[len(ids)] = value
-        ids.append(name)
+        twin = kept.twin(value)
+        if twin is None:
+            kept.add(name, value)
+        else:
+            same[name] = twin
     return same

@@ -13,7 +13,7 @@ from PIL import Image
 
 from limner.dataset.folder import read_picture
 from limner.dataset.items import Annotation, Item, Reject
-from limner.dataset.summary import Summary, classes, mark, reasons
+from limner.dataset.summary import Summary, classes, counts, mark, tables
 from limner.image import decode_picture, from_rle
 
 _LARGEST = 384
@@ -39,21 +39,12 @@ def page(root: Path, summary: Summary) -> str:
     """The whole page. Raises BadInput for an example's picture that cannot be read."""
     info = summary.info
     colours = {name: f"hsl({number * 137 % 360} 75% 38%)" for number, name in enumerate(classes(summary))}
-    counts = [(name, summary.regions[name], summary.masks[name], summary.pictures[name]) for name in classes(summary)]
     parts = [
         _head(info.name),
         f"<h1>{escape(info.name)}</h1>",
         f'<p class="mark">{escape(mark(summary))}</p>' if info.generated else "",
-        f"<p>{summary.splits.total()} pictures, {summary.regions.total()} regions, {summary.reasons.total()} rejects, "
-        f"seed {info.seed}.</p>",
-        "<h2>Splits</h2>",
-        _table(("split", "pictures"), sorted(summary.splits.items())),
-        "<h2>Classes</h2>",
-        _table(("class", "regions", "with a mask", "pictures"), counts),
-        "<h2>Rejects</h2>",
-        _table(("reason", "number"), reasons(summary)),
-        "<h2>Models and licences</h2>",
-        _table(("role", "model", "licence"), [(m.role, m.name, m.licence or "unknown") for m in summary.models]),
+        f"<p>{counts(summary)}</p>",
+        *(part for title, head, rows in tables(summary) for part in (f"<h2>{title}</h2>", _table(head, rows))),
         "<h2>Examples</h2>",
         _figures(_figure(root, item, colours) for item in summary.examples),
         "<h2>Examples of rejects</h2>",

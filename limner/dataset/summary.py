@@ -70,6 +70,28 @@ def classes(summary: Summary) -> list[str]:
     return list(dict.fromkeys([*summary.info.classes, *sorted(summary.regions)]))
 
 
+Table = tuple[str, tuple[str, ...], list[tuple[object, ...]]]
+"""A heading, the names of columns, rows."""
+
+
+def counts(summary: Summary) -> str:
+    """How much there is of everything, in a line."""
+    pictures, regions, rejects = (each.total() for each in (summary.splits, summary.regions, summary.reasons))
+    return f"{pictures} pictures, {regions} regions, {rejects} rejects, seed {summary.info.seed}."
+
+
+def tables(summary: Summary) -> list[Table]:
+    """What the card tells in tables, in whatever form it is written."""
+    by_class = [(name, summary.regions[name], summary.masks[name], summary.pictures[name]) for name in classes(summary)]
+    models = [(model.role, model.name, model.licence or "unknown") for model in summary.models]
+    return [
+        ("Splits", ("split", "pictures"), [*sorted(summary.splits.items())]),
+        ("Classes", ("class", "regions", "with a mask", "pictures"), [*by_class]),
+        ("Rejects", ("reason", "number"), [*reasons(summary)]),
+        ("Models and licences", ("role", "model", "licence"), [*models]),
+    ]
+
+
 def reasons(summary: Summary) -> list[tuple[str, int]]:
     """The reasons of rejects with their numbers, most first."""
     return sorted(summary.reasons.items(), key=lambda reason: (-reason[1], reason[0]))

@@ -29,6 +29,7 @@ from limner.evaluate.likeness import (
 )
 from limner.types import Event, Picture
 from limner.world.oneshot import POOL, Context, Reference, contexts
+from limner.world.render import render
 
 Array = npt.NDArray[np.float32]
 Draw = Callable[[Sequence[str], Sequence[int]], list[Picture]]
@@ -218,8 +219,6 @@ def _frame(teach: Teach, senses: Senses, references: Sequence[Reference], seeds:
 
 def rendered(context: Context) -> Picture:
     """The context as it should be."""
-    from limner.world.render import render
-
     return render(context.truth)
 
 

@@ -60,9 +60,9 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with _sibling(path) as temporary:
             temporary.write_bytes(content)
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise BadInput(f"cannot write {path}: {error.strerror}", "choose a folder that exists and is yours") from error
     except OSError as error:
@@ -88,7 +88,8 @@ def _umask() -> int:
     return mask
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is safe on the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

@@ -307,6 +307,32 @@ def test_drawing_with_the_concept_is_two_guided_passes(source: str) -> None:
     assert np.abs(plain.pixels.astype(int) - drawn.pixels.astype(int)).mean() > 1
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pipeline_that_rests_draws_as_it_did_and_goes_on_where_it_was(
+    tmp_path: Path, method: str, precision: Any
+) -> None:
+    source = str(tiny.stable_diffusion(tmp_path / "model"))
+    model = load_text_to_image(source, plan=Plan("cpu", 1, precision, "test"))
+    request = DrawRequest("a red fox", 5, 3, 3.0, 16, 16)
+    [before] = model.draw([request])
+    lesson = prepare(model.loaded, picture(), options(method=method, whole_rate=1e-2, adapter_rate=1e-2, steps=6))
+    list(study(lesson, None))
+    trained = values(lesson)
+    concept = replace(lesson.concept(), name="now")
+    model.loaded.prompts.rack.find = {"now": concept}.__getitem__
+    with lesson.student.resting():
+        plain, said = model.draw([request, replace(request, prompt="a <now>")])
+    assert plain.sha256 == before.sha256
+    assert said.sha256 != before.sha256
+    assert all(torch.equal(trained[name], value) for name, value in values(lesson).items())
+    lesson.advance()
+    lesson.student.dismiss()
+    plain, again = model.draw([request, replace(request, prompt="a <now>")])
+    assert plain.sha256 == before.sha256
+    assert again.sha256 == said.sha256  # the concept is what it was when it was taken down, and acts once
+
+
 _KILLED = """
 import sys
 from pathlib import Path

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from limner.backends.diffusion import DiffusionModel
 from limner.concept import Concept, Kind
 from limner.concept_file import rounded
 from limner.protocols import DrawRequest
-from limner.train.concept.lesson import Lesson, prepare, study
+from limner.train.concept.lesson import prepare, study
 from limner.train.concept.options import Options
 from limner.types import Picture
 
@@ -28,23 +26,7 @@ def taught(
             pass
         return rounded(lesson.concept())
     finally:
-        dismiss(lesson)
-
-
-@torch.no_grad()
-def dismiss(lesson: Lesson) -> None:
-    """Put the pipeline of a lesson back as it was before."""
-    student = lesson.student
-    for name, parameter in student.unet.named_parameters():
-        if name in student.originals:
-            parameter.copy_(student.originals[name])
-    student.unet.to(student.precision)
-    student.unet.requires_grad_(False)
-    student.unet.eval()
-    for tower in student.loaded.prompts.towers:
-        words = student.loaded.prompts.rack.words(tower.part)
-        words.drop(student.options.name)
-        words.drop(f"{student.options.name}-neg")
+        lesson.student.dismiss()
 
 
 def drawer(model: DiffusionModel, concept: Concept) -> Callable[[Sequence[str], Sequence[int]], list[Picture]]:

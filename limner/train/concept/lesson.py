@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -51,7 +51,7 @@ class Lesson:
     about: About
     step: int = 0
     seconds: float = 0.0
-    curve: list[tuple[int, float]] | None = None
+    curve: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
     def advance(self) -> float:
         """One update; returns the loss before it. Raises LimnerError when it is no longer a number."""
@@ -74,17 +74,17 @@ class Lesson:
 
     def _losses(self, generator: torch.Generator) -> Tensor:
         """The loss of the picture, and of one of the others where there are some."""
-        loss = self._loss(self.target, self.templates, generator, said=True)
+        loss = self._loss(self.target, generator, said=True)
         if not self.others:
             return loss
         other = self.others[int(torch.randint(len(self.others), (), generator=generator))]
-        return loss + self._loss(other, self.templates, generator, said=False)
+        return loss + self._loss(other, generator, said=False)
 
-    def _loss(self, target: Target, templates: Sequence[str], generator: torch.Generator, *, said: bool) -> Tensor:
+    def _loss(self, target: Target, generator: torch.Generator, *, said: bool) -> Tensor:
         options = self.options
         last = len(self.schedule.signal)
         timestep = int(torch.randint(last, (), generator=generator))
-        template = templates[int(torch.randint(len(templates), (), generator=generator))]
+        template = self.templates[int(torch.randint(len(self.templates), (), generator=generator))]
         noise = torch.randn(target.latents.shape, generator=generator).to(target.latents)
         rebuilds = said and timestep < options.reconstruction_until * last
         return concept_loss(
@@ -109,9 +109,8 @@ class Lesson:
 
     def concept(self) -> Concept:
         """What has been learned so far."""
-        curve = tuple(self.curve or ())
         settings = self.options.settings | {"steps": self.step, "seconds": round(self.seconds, 1)}
-        about = replace(self.about, settings=settings, curve=curve)
+        about = replace(self.about, settings=settings, curve=tuple(self.curve))
         return capture(self.student, self.averages or self.named, about)
 
     def save(self, folder: Path) -> None:
@@ -155,8 +154,8 @@ def prepare(
 
     `mask` (height, width) says what in it is to be learned; `others` are the pictures that keep the words `like`
     what they were; `base` is what the model is called, and `known_words` all that it can read, where that is not
-    everything. Raises BadInput for a mask that is empty or of another size,
-    and for a picture whose sides are no multiples of the latent scale.
+    everything. Raises BadInput for a mask that is empty or of another size, and for a picture whose sides are no
+    multiples of the latent scale.
     """
     pipeline = loaded.pipeline
     if picture.width % pipeline.vae_scale_factor or picture.height % pipeline.vae_scale_factor:
@@ -180,7 +179,6 @@ def prepare(
         clipped=_clipped(student),
         averages={} if options.ema is None else {name: p.detach().clone() for name, p in named.items()},
         about=_about(loaded, options, picture, base),
-        curve=[],
     )
 
 
@@ -284,7 +282,6 @@ def _progress(lesson: Lesson, recent: list[float]) -> Event:
     """The mean loss since the last report, and the time that the rest will take."""
     loss = sum(recent) / len(recent)
     recent.clear()
-    assert lesson.curve is not None
     lesson.curve.append((lesson.step, round(loss, 5)))
     options = lesson.options
     by_steps = lesson.seconds / lesson.step * (options.steps - lesson.step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -67,6 +67,39 @@ class Student:
                 stack.enter_context(changed(tower.encoder, self.factors.get(tower.part, {}), self.layout))
             yield
 
+    @contextmanager
+    @torch.no_grad()
+    def resting(self) -> Generator[None]:
+        """Within the block the pipeline draws as it did before; what all methods but DreamBooth's train hangs beside it
+        anyway."""
+        weights = dict(self.unet.named_parameters()) if self.originals else {}
+        trained = {name: weight.detach().clone() for name, weight in weights.items()}
+        self._put_back(weights, self.originals, self.precision)
+        try:
+            yield
+        finally:
+            self._put_back(weights, trained, torch.float32)
+
+    @torch.no_grad()
+    def dismiss(self) -> None:
+        """Leave the pipeline as it was before, for good."""
+        self._put_back(dict(self.unet.named_parameters()) if self.originals else {}, self.originals, self.precision)
+        self.unet.requires_grad_(False)
+        self.unet.disable_gradient_checkpointing()
+        for name in self.words:
+            side, _, part = name.partition(".")
+            self.loaded.prompts.rack.words(part).drop(self.word(side))
+
+    def _put_back(self, weights: Mapping[str, Tensor], values: Mapping[str, Tensor], precision: torch.dtype) -> None:
+        if weights:
+            self.unet.to(precision)
+            for name, weight in weights.items():
+                weight.copy_(values[name])
+
+    def word(self, side: str) -> str:
+        """What the pseudo-word of a side is called."""
+        return f"{self.options.name}-neg" if side == "negative" else self.options.name
+
     def predict(self, noised: Tensor, timestep: int, template: str, *, said: bool = True) -> Tensor:
         """The U-Net's predictions for one noised latent (1, c, h, w), one row a side of the layout, in one batch.
 
@@ -83,7 +116,7 @@ class Student:
         """One side's prompt: the same template, with the negative word on the negative side as in the authors' code."""
         if not said:
             return template.format(self.options.like) if side == "positive" else ""
-        return template.format(f"<{self.options.name}{'-neg' if side == 'negative' else ''}>")
+        return template.format(f"<{self.word(side)}>")
 
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """Hidden states (sides, length, dim) of the sides' texts, and the pooled texts where the U-Net takes them."""
@@ -112,7 +145,6 @@ def enrol(loaded: Loaded, options: Options) -> Student:
     for part in parts:
         part.requires_grad_(False)
     if options.checkpointing:
-        pipeline.unet.train()  # diffusers recomputes in training mode only; there is no dropout to wake
         pipeline.unet.enable_gradient_checkpointing()
     layout: Layout = ("negative", "positive") if how.guided else ("positive",)
     student = Student(loaded, options, layout, precision=pipeline.unet.dtype)
@@ -154,8 +186,7 @@ def _add_words(student: Student, generator: torch.Generator) -> None:
 def _put(student: Student, tower: TextTower, side: str, vectors: Tensor) -> None:
     vectors = nn.Parameter(vectors.clone(), requires_grad=student.options.how.words)
     student.words[f"{side}.{tower.part}"] = vectors
-    name = f"{student.options.name}-neg" if side == "negative" else student.options.name
-    student.loaded.prompts.rack.words(tower.part).put(name, vectors)
+    student.loaded.prompts.rack.words(tower.part).put(student.word(side), vectors)
 
 
 def _add_factors(student: Student, sides: tuple[Side, ...], generator: torch.Generator) -> None:
