@@ -37,6 +37,7 @@ HELP = {
     "/ask [never|needed|often]": "how readily Limner asks back",
     "/look [THINGS]": "what is in the picture",
     "/learn NAME [PICTURE] [like WORDS]": "learn what a picture file shows, or the picture here, to be said as <NAME>",
+    "/open FILE": "go on from a picture file",
     "/save FILE": "save the picture with its recipe inside",
     "/quit": "leave; the session stays",
 }
@@ -128,7 +129,8 @@ def _save(session: Session, rest: str) -> Report:
         raise BadInput("there is no picture to save yet", "say what to draw")
     shown = next(turn for turn in reversed(session.path) if turn.picture)
     target = target if target.suffix else target.with_suffix(".png")
-    save_png(target, session.bench.picture(now.picture), Recipe(**shown.content["recipe"]), _told(shown))
+    made = shown.content.get("recipe")  # what was brought along has none
+    save_png(target, session.bench.picture(now.picture), Recipe(**made) if made else None, _told(shown))
     return {"text": f"saved {target}", "file": str(target)}
 
 
@@ -164,6 +166,12 @@ def _forget(session: Session, rest: str) -> Work:
     return told | {"removed": [t.id for t in done.removed], "remade": [t.id for t in done.remade], "dropped": dropped}
 
 
+def _open(session: Session, rest: str) -> Work:
+    file = Path(_needed(rest, "/open FILE").strip("'\"")).expanduser()
+    [turn] = yield from session.open(open_picture(file), file.name)
+    return {"text": history.headline(turn), "turn": turn.id, "picture": turn.picture}
+
+
 def _learn(session: Session, rest: str) -> Work:
     asked = _LESSON.fullmatch(rest)
     if asked is None:
@@ -179,12 +187,14 @@ def _learn(session: Session, rest: str) -> Work:
 
 
 _LESSON = re.compile(r"(?P<name>\S+)(?:\s+(?P<file>(?!like\b).+?))??(?:\s+like\s+(?P<like>.+))?")
-_LONG: Mapping[str, Callable[[Session, str], Work]] = {"/forget": _forget, "/learn": _learn}
+_LONG: Mapping[str, Callable[[Session, str], Work]] = {"/forget": _forget, "/learn": _learn, "/open": _open}
 
 
 def _told(turn: Turn) -> dict[str, Any]:
     """What a saved file says besides: the turn, and of an edited picture where it came from."""
     content = turn.content
+    if turn.kind == "open":
+        return {}
     if turn.kind != "edit":
         return {"turn": turn.id, "scores": content["scores"], "threshold": content["threshold"]}
     return {"turn": turn.id, "lineage": {**content["lineage"], "from": content["from"]}}

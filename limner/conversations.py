@@ -24,7 +24,8 @@ from limner.lessons import Lessons
 from limner.perform import Bench, Work
 from limner.protocols import EditModels, Eyes, LanguageModel, Models
 from limner.refine import SEEDS
-from limner.session import Forgotten, Replayed, Session
+from limner.remake import Forgotten, Replayed
+from limner.session import Session
 from limner.store import SessionState, Store
 from limner.toolbox import Toolbox
 from limner.turn import by_id, path_to

@@ -39,8 +39,8 @@ def now_at(path: Sequence[Turn]) -> Now:
     return Now(
         prompt=last.content["prompt"],
         picture=last.picture,
-        seed=drawn[-1].content["recipe"]["seed"],
-        edited=last.kind == "edit",
+        seed=drawn[-1].content["recipe"]["seed"] if drawn else 0,
+        edited=last.kind in ("edit", "open"),
         original=last.content.get("from"),
         kind=str(last.content["change"]["kind"]) if last.kind == "edit" else "",
         depth=len(path),
@@ -52,7 +52,7 @@ def utterances(path: Sequence[Turn]) -> list[Utterance]:
     said: list[Utterance] = []
     for before, turn in zip((None, *path), path, strict=False):
         words = Utterance("user", str(turn.content.get("about", turn.content.get("said", ""))))
-        if turn.kind == "draw":
+        if turn.kind in ("draw", "open"):
             said.clear()
         elif turn.kind == "ask":
             said += [words, Utterance("system", turn.content["question"])]
@@ -141,6 +141,8 @@ def headline(turn: Turn) -> str:
     match turn.kind:
         case "draw":
             return f"draw: {content['prompt']}"
+        case "open":
+            return f"opened {content['source']}: {content['prompt']}"
         case "rewrite" | "edit":
             return f"{turn.kind}: {content['instruction']}{'' if content.get('passed', True) else ' (not quite)'}"
         case "ask":

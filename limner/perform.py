@@ -18,9 +18,9 @@ from limner.easel import BATCH
 from limner.edit import EditOptions, EditResult, edit
 from limner.exchange import Recorder
 from limner.findings import checks, edit_recipe, lineage
-from limner.image import decode_picture, png_bytes
+from limner.image import decode_picture, from_rle, png_bytes, to_rle
 from limner.instruction import parse_instruction
-from limner.protocols import EditModels, Eyes, LanguageModel, Models
+from limner.protocols import EditModels, Eyes, LanguageModel, Mask, Models
 from limner.refine import SEEDS
 from limner.rewrite import Rewritten, rewrite, rewrite_by_rules, word_diff
 from limner.seen import Seen
@@ -147,6 +147,18 @@ def draw_anew(bench: Bench, now: Now, prompt: str, exchanges: Recorder) -> Work:
     return (yield from _drawn(bench, options, exchanges))
 
 
+def open_picture(bench: Bench, picture: Picture, source: str) -> Work:
+    """A picture that was brought along becomes what the conversation is about; `source` says in words where from.
+
+    What it shows is said by the captioner. Raises BadInput where none is on this machine.
+    """
+    if not bench.tools.sees:
+        raise BadInput("nothing here can look at a picture", "limner doctor says what is missing")
+    yield Event("look", "looking")
+    [caption] = bench.tools.eyes.captioner.caption([picture])
+    return {"source": source, "prompt": caption, "picture": bench.blobs.put(png_bytes(picture)), "warnings": []}
+
+
 def rewrite_prompt(bench: Bench, now: Now, instruction: str, exchanges: Recorder) -> Work:
     """The prompt changed by instruction (DiffChat) and drawn from the seed of the picture there is.
 
@@ -163,21 +175,22 @@ def rewrite_prompt(bench: Bench, now: Now, instruction: str, exchanges: Recorder
     return {**content, "before": now.prompt, "writer": written.source, "warnings": _with(written, content)}
 
 
-def edit_picture(bench: Bench, now: Now, instruction: str, exchanges: Recorder) -> Work:
+def edit_picture(bench: Bench, now: Now, instruction: str, exchanges: Recorder, marked: Mask | None = None) -> Work:
     """The picture itself changed by instruction (DialogPaint), everything else left alone.
 
-    A change of the whole picture that replaces the one before it (night, then sunset) starts from what that started
-    from, so that nothing is lost by doing it twice. Raises BadInput for a thing that is not there.
+    `marked` (height, width of the picture) says where, instead of the words. A change of the whole picture that
+    replaces the one before it (night, then sunset) starts from what that started from, so that nothing is lost by doing
+    it twice. Raises BadInput for a thing that is not there.
     """
     if now.picture is None or now.prompt is None:
         raise BadInput("there is no picture to change yet", "say what to draw")
     change = parse_instruction(instruction)
-    again = not change.local and change.kind == now.kind and now.original is not None
+    again = not change.local and change.kind == now.kind and now.original is not None and marked is None
     start = now.original if again and now.original else now.picture
     described = now.prompt if start == now.picture else None
-    options = EditOptions(change, seed=bench.seed_at(now.depth), described=described, **bench.editing)
+    options = EditOptions(change, marked, seed=bench.seed_at(now.depth), described=described, **bench.editing)
     result = yield from edit(bench.tools.edit_models, bench.picture(start), options)
-    content = _edited(bench, options, result, start)
+    content = _edited(bench, options, result, start) | ({} if marked is None else {"mask": dict(to_rle(marked))})
     described = rewrite_by_rules(now.prompt, instruction, change).prompt
     return {**content, "prompt": described, "exchanges": exchanges.exchanges}
 
@@ -224,7 +237,8 @@ def again(bench: Bench, now: Now, turn: Turn, exchanges: Recorder) -> Work:
     if turn.kind == "rewrite":
         return rewrite_prompt(replace(own, drawing=DrawOptions("-", **given)), now, content["instruction"], exchanges)
     if turn.kind == "edit":
-        return edit_picture(replace(own, editing=given), now, content["instruction"], exchanges)
+        marked = from_rle(content["mask"]) if "mask" in content else None
+        return edit_picture(replace(own, editing=given), now, content["instruction"], exchanges, marked)
     if turn.kind == "note":
         return look_at(bench, now, content["said"])
     if turn.kind == "learn":

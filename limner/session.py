@@ -7,22 +7,24 @@ later turns again without one, replay makes all of them again and says which cam
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from limner import history, perform
+from limner import history, perform, remake
 from limner.clarify import Clarified, clarify
-from limner.exchange import Exchange, Recorder
+from limner.exchange import Recorder
 from limner.history import Node, group_at, now_at, utterances
 from limner.image import contact_sheet
-from limner.perform import INPUTS, Bench, Now
+from limner.perform import Bench, Now
 from limner.plan import Mode, Step, lesson, plan, way
 from limner.prompt import check_prompt
+from limner.protocols import Mask
+from limner.remake import Forgotten, Replayed
 from limner.rewrite import DiffKind
 from limner.store import SessionState, Store
 from limner.turn import Turn, TurnKind, by_id, path_to
-from limner.types import BadInput, Event, LimnerError, Picture
+from limner.types import BadInput, Event, Picture
 from limner.world.dialogue import Utterance
 
 AskLevel = Literal["never", "needed", "often"]
@@ -33,26 +35,6 @@ _GUESSES = 3
 
 _YES = frozenset("yes y yeah yep ok okay sure right exactly correct".split()) | {"yes please", "that's right"}
 _NO = frozenset("no n nope wrong".split()) | {"no thanks", "not that"}
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What came of forgetting: the turns whose influence is gone, those made again, and those that no longer apply."""
-
-    removed: tuple[Turn, ...]
-    remade: tuple[Turn, ...]
-    dropped: tuple[tuple[Turn, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """One turn made again: whether its picture has the same bytes, and all else is the same; `reason` if not."""
-
-    number: int
-    turn: Turn
-    same_picture: bool
-    same: bool
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +90,22 @@ class Session:
             raise BadInput(f"{name} is {value!r}", f"choose {', '.join(values)}")
         self._save(replace(self.state, settings={**self.state.settings, name: value}))
 
-    def say(self, sentence: str) -> Turns:
+    def open(self, picture: Picture, source: str = "a picture") -> Turns:
+        """Go on from a picture that was brought along, `source` says in words from where; returns the turn."""
+        return (yield from self._record("open", {"said": ""}, perform.open_picture(self.bench, picture, source)))
+
+    def say(self, sentence: str, mask: Mask | None = None) -> Turns:
         """Do what a sentence asks for; returns the new turns, each recorded as soon as it is finished.
+
+        `mask` (height, width of the picture) marks where it is to be done: then it is one change, and nothing is asked.
 
         Yields a «plan» Event with the steps, an «instruction» Event with the explicit instruction before it runs, and
         the events of drawing and editing. It may be closed at any of them: the running step leaves nothing. Raises
         BadInput for what cannot be done.
         """
         said = check_prompt(sentence)
+        if mask is not None:
+            return (yield from self._change_inside(said, mask))
         heard, now = Recorder(self.bench.tools.language), self.now
         seen = self.bench.seen(now, said)
         asked = self.open_question is not None
@@ -187,6 +177,15 @@ class Session:
         work = does(self.bench, now, instruction, exchanges)
         made += yield from self._record(chosen, _inputs(said, heard, instruction), work)
         return tuple(made)
+
+    def _change_inside(self, said: str, mask: Mask) -> Turns:
+        """A change of what was marked; a thing that is only named is put there."""
+        put = f"add {said}"
+        instruction = said if perform.meaning(said) or not perform.meaning(put) else put
+        yield Event("instruction", f"edit: {instruction}", data={"instruction": instruction, "way": "edit"})
+        exchanges = Recorder(self.bench.tools.language)
+        work = perform.edit_picture(self.bench, self.now, instruction, exchanges, mask)
+        return (yield from self._record("edit", {**_inputs(said, exchanges), "instruction": instruction}, work))
 
     def _clarified(self, text: str, heard: Recorder) -> Clarified:
         """The explicit instruction or the question; where nothing may be asked, the first choice is taken and said."""
@@ -321,51 +320,15 @@ class Session:
         kept, later = path[: group.start], path[group.stop :]
         if later and later[-1].kind == "ask":
             later.pop()  # a question that nobody answered is not asked again
-        remade, dropped = yield from self._made_again(kept, later)
+        remade, dropped = yield from remake.remade(self.bench, kept, later)
         tip = remade[-1].id if remade else kept[-1].id if kept else None
         self._save(replace(self.state, tip=tip, redo=()), *remade)
         yield from (Event("turn", history.headline(turn), data={"turn": turn}) for turn in remade)
         return Forgotten(tuple(path[group.start : group.stop]), tuple(remade), tuple(dropped))
 
-    def _made_again(
-        self, kept: Sequence[Turn], later: Sequence[Turn]
-    ) -> Generator[Event, None, tuple[list[Turn], list[tuple[Turn, str]]]]:
-        remade, dropped = list[Turn](), list[tuple[Turn, str]]()
-        for number, turn in enumerate(later):
-            yield Event("again", history.headline(turn), number, len(later))
-            path = [*kept, *remade]
-            try:
-                remade.append((yield from _again(self.bench, path, turn)))
-            except BadInput as error:
-                dropped.append((turn, str(error)))
-                yield Event("dropped", f"no longer applies: {history.headline(turn)} ({error.message})")
-        return remade, dropped
-
     def replay(self) -> Generator[Event, None, list[Replayed]]:
         """Make every turn again from its record and compare; nothing is recorded."""
-        replayed = list[Replayed]()
-        for number, turn in enumerate(self.turns, 1):
-            yield Event("replay", history.headline(turn), number - 1, len(self.turns))
-            path = path_to(turn.parent, self._known)
-            try:
-                new = yield from _again(self.bench, path, turn)
-            except LimnerError as error:
-                replayed.append(Replayed(number, turn, same_picture=False, same=False, reason=str(error)))
-                continue
-            same_picture, same = new.picture == turn.picture, new.id == turn.id
-            replayed.append(Replayed(number, turn, same_picture, same, "" if same else _what_differs(turn, new)))
-        return replayed
-
-
-def _again(bench: Bench, path: Sequence[Turn], turn: Turn) -> Generator[Event, None, Turn]:
-    """A turn made once more after `path`, with the replies that the language model gave the first time."""
-    known: Sequence[Exchange] = turn.content.get("exchanges", ())
-    exchanges = Recorder(bench.tools.language, known)
-    started = time.monotonic()
-    content = yield from perform.again(bench, now_at(path), turn, exchanges)
-    inputs = {name: turn.content[name] for name in INPUTS if name in turn.content}
-    parent = path[-1].id if path else None
-    return Turn(parent, turn.kind, {**inputs, **content}, round(time.monotonic() - started, 3), time.time())
+        return (yield from remake.replayed(self.bench, self._known))
 
 
 def _plain(said: str) -> str:
@@ -378,11 +341,6 @@ def _is_request(said: str, instruction: str) -> bool:
     return said == instruction or (
         alone is not None and done is not None and replace(alone, instruction="") == replace(done, instruction="")
     )
-
-
-def _what_differs(old: Turn, new: Turn) -> str:
-    names = sorted(n for n in {*old.content, *new.content} if old.content.get(n) != new.content.get(n))
-    return f"differs in {', '.join(names)}"
 
 
 def _inputs(said: str, heard: Recorder, instruction: str | None = None) -> dict[str, Any]:

@@ -75,6 +75,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.findings", "limner.synth"),
     ("limner.perform",),
     ("limner.history",),
+    ("limner.remake",),
     ("limner.session", "limner.backends", "limner.corpora", "limner.gallery", "limner.scenes"),
     ("limner.evaluate",),
     ("limner.train",),
