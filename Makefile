@@ -9,7 +9,7 @@ PROMPT ?= a red fox to the left of a castle in the snow
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 
-.PHONY: setup draw synth-demo test test-kill test-postgres docs bench bench-learning clean
+.PHONY: setup draw synth-demo test test-kill test-web test-postgres docs bench bench-learning bench-serving clean
 
 draw: $(VENV)/.installed ## draw PROMPT
 	$(BIN)/limner draw "$(PROMPT)"
@@ -27,6 +27,9 @@ test: $(VENV)/.installed-test ## lint, types, tests
 test-kill: $(VENV)/.installed-test ## kill a process fifty times and look whether anything was lost: a few minutes
 	$(BIN)/python -m pytest -m long tests/test_kill.py
 
+test-web: $(VENV)/.installed-test ## the page in Debian's chromium, with the embedded models: several minutes
+	$(BIN)/python -m pytest -m web tests/web/test_page.py
+
 test-postgres: $(VENV)/.installed-test ## the store on a PostgreSQL of its own, which Debian's postgresql package brings
 	$(BIN)/python -m pytest -rs -k postgres tests/test_store.py tests/test_archive.py tests/test_kill.py
 
@@ -39,6 +42,9 @@ bench: $(VENV)/.installed-test ## how fast this machine is at what Limner does
 
 bench-learning: $(VENV)/.installed-test ## seconds of a learning step, against the original's way
 	$(BIN)/python benchmarks/learning.py
+
+bench-serving: $(VENV)/.installed-test ## a crowd of clients, a request against a call, a thousand that wait
+	$(BIN)/python benchmarks/serving.py
 
 setup: $(VENV)/.installed-test ## everything a developer needs
 

@@ -15,7 +15,13 @@ import typer
 from limner import __version__, terminal
 from limner.cli_concepts import concepts_app, learn
 from limner.cli_datasets import dataset_app, synth
+from limner.cli_eval import eval_diffchat
+from limner.cli_mcp import mcp
+from limner.cli_rate import rate
+from limner.cli_serve import serve
 from limner.cli_sessions import chat, sessions_app
+from limner.cli_train import train_beautifier, train_writer
+from limner.cli_world import instructions
 from limner.flags import Json, Llm, Model, Pictures, Scorer, Seed, studio_of, tell
 from limner.types import BadInput, LimnerError
 
@@ -34,6 +40,9 @@ eval_app = typer.Typer(help="Measure the models and the method.")
 app.command()(chat)
 app.command()(learn)
 app.command()(synth)
+app.command()(serve)
+app.command()(rate)
+app.command()(mcp)
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(concepts_app, name="concepts")
 app.add_typer(dataset_app, name="dataset")
@@ -41,6 +50,10 @@ app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 app.add_typer(eval_app, name="eval")
+world_app.command("instructions")(instructions)
+train_app.command("writer")(train_writer)
+train_app.command("beautifier")(train_beautifier)
+eval_app.command("diffchat")(eval_diffchat)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

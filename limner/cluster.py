@@ -48,8 +48,8 @@ def on_ray(
     """
 
     def execute(indices: Iterator[int]) -> Generator[Outcome]:
-        ray = _library()
-        with _connected(ray, address):
+        ray = library()
+        with connected(ray, address):
             workers = _planned(ray.cluster_resources(), needs)
             actor = ray.remote(_Actor).options(num_cpus=needs.cpus, num_gpus=needs.gpus)
 
@@ -152,7 +152,8 @@ def _state(ray: Any) -> str:
     return ", ".join(f"{free.get(name, 0):g} of {all_.get(name, 0):g} {name}s are free" for name in ("CPU", "GPU"))
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Ray. Raises LimnerError where it is not installed."""
     try:
         import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -161,7 +162,7 @@ def _library() -> Any:
 
 
 @contextmanager
-def _connected(ray: Any, address: str) -> Generator[None]:
+def connected(ray: Any, address: str) -> Generator[None]:
     """Be connected, and leave Ray as it was found."""
     if ray.is_initialized():
         yield

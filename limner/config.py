@@ -3,7 +3,7 @@
 Later wins: the defaults here, then the TOML file, then `LIMNER_*` variables, then flags. A profile
 names the models that play each role; `--model` takes a profile, a local folder or a hub id.
 Sessions lie in `data` unless `database_url` (SQLAlchemy) and `blobs_url` (fsspec) say otherwise; a database's password
-is a secret. HF_HOME and HF_HUB_OFFLINE are honoured by huggingface_hub itself.
+is a secret, and so is a server's `token`. HF_HOME and HF_HUB_OFFLINE are honoured by huggingface_hub itself.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ def _size(value: object) -> object:
     if isinstance(value, str) and match is None:
         raise ValueError("should be WIDTHxHEIGHT in pixels, such as 512x384")
     return (match[1], match[2]) if match else value
+
+
+def _names(value: object) -> object:
+    """Take "a, b" apart, as variables have lists."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def _auto(value: object) -> object:
@@ -79,12 +84,19 @@ class Settings(_Frozen):
     cache: Path = Field(default_factory=lambda: platformdirs.user_cache_path("limner"))
     ask: Literal["never", "needed", "often"] = "needed"
     mode: Literal["rewrite", "edit", "auto"] = "auto"
+    writer: str | None = None
     database_url: SecretStr | None = None
     blobs_url: str | None = None
     data: Path = Field(default_factory=lambda: platformdirs.user_data_path("limner"))
     term_program: str = ""
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8417
+    allow_host: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    token: SecretStr | None = None
+    tokens_file: Path | None = None
+    queue: Annotated[int, Field(ge=1, le=10_000)] = 64
 
 
 class TextToImageRole(_Frozen):
@@ -114,6 +126,15 @@ class SourceRole(_Frozen):
     """Which model plays a role that has nothing to set."""
 
     source: str
+
+
+class TasteRole(_Frozen):
+    """Which CLIP scores pictures for DiffChat's tables: its tokenizer and preprocessing may come from `processor`, and
+    `head` (a file, a folder or a hub id) reads its features."""
+
+    source: str
+    processor: str = ""
+    head: str = ""
 
 
 class EditorRole(_Frozen):
@@ -147,6 +168,9 @@ class Profile(_Frozen):
     captioner: SourceRole = SourceRole(source="embedded:captioner")
     editor: EditorRole = EditorRole(source="embedded:editor")
     learning: LearningRole = LearningRole()
+    aesthetic: TasteRole | None = None
+    preference: TasteRole | None = None
+    hps: TasteRole | None = None
 
 
 def load_settings(
@@ -234,6 +258,6 @@ def _explain(error: ValidationError, model: type[BaseModel], origins: Mapping[st
     origin = origins.get(str(first["loc"][0]), f"{file}: {key}")
     if first["type"] == "extra_forbidden":
         return BadInput(f"{origin} is not a setting", f"settings: {', '.join(model.model_fields)}")
-    shown = "" if "api_key" in key or key == "database_url" else f", not {first['input']!r}"
+    shown = "" if "api_key" in key or key in ("database_url", "token") else f", not {first['input']!r}"
     reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return BadInput(f"{origin} {reason}{shown}")

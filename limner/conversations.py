@@ -7,7 +7,7 @@ it goes on as it was; what is said on the command line since then counts and is 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,16 +33,16 @@ from limner.types import BadInput, Event, Picture
 
 KEPT = (
     "model", "scorer", "llm", "seed", "count", "rounds", "threshold", "steps", "guidance", "size", "text_guidance",
-    "image_guidance", "ask", "mode",
+    "image_guidance", "ask", "mode", "writer",
 )  # fmt: skip
 """The settings that a session keeps."""
 
 
 class Conversations:
-    """The sessions of one store; nothing is opened before it is asked for."""
+    """The sessions of one store, their models from `toolbox`; nothing is opened before it is asked for."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, toolbox: Callable[[Settings], Toolbox] = Toolbox) -> None:
+        self.settings, self._toolbox = settings, toolbox
 
     @cached_property
     def store(self) -> Store:
@@ -64,7 +64,7 @@ class Conversations:
         now = _stored(settings)
         if now != state.settings:
             state = self.store.save(replace(state, settings=now))
-        return Session(self.store, state, _bench(settings, self.store.blobs))
+        return Session(self.store, state, _bench(self._toolbox(settings), self.store.blobs))
 
     def existing(self, name: str) -> Session:
         """The session of this name. Raises BadInput, naming those that exist, where there is none."""
@@ -174,8 +174,8 @@ def _stored(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json", include=set(KEPT), exclude_none=True)
 
 
-def _bench(settings: Settings, blobs: Blobs) -> Bench:
-    tools = Toolbox(settings)
+def _bench(tools: Toolbox, blobs: Blobs) -> Bench:
+    settings = tools.settings
     width, height = settings.size or (None, None)
     least = tools.profile.scorer.threshold if settings.threshold is None else settings.threshold
     drawing = DrawOptions(

@@ -17,6 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Model = Annotated[str | None, typer.Option(help="A profile, a local folder or a hub id; see `limner models list`.")]
 Scorer = Annotated[str | None, typer.Option(help="Score with another model than the profile's.")]
 Llm = Annotated[str | None, typer.Option(help="Language model: rules, embedded, openai:MODEL or local:FOLDER.")]
+Writer = Annotated[str | None, typer.Option(help="Who rewrites prompts: none, embedded, or a trained writer's folder.")]
 Seed = Annotated[int | None, typer.Option(help="Start here; picture i has seed + i.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that share the work; planned for the machine.")]
 Pictures = Annotated[int, typer.Option("-n", "--count", help="How many.")]

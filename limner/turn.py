@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 TurnKind = Literal["draw", "open", "rewrite", "edit", "ask", "answer", "learn", "note"]
-"""draw: a new picture; open: a picture that was brought along; rewrite: the prompt changed and drawn with the same seeds
-(DiffChat); edit: the picture itself changed (DialogPaint); ask: a question to the user; answer: what the user replied;
-learn: a concept (DreamArtist); note: what was said about the picture."""
+"""draw: a new picture; open: a picture that was brought along; rewrite: the prompt changed and drawn with the same
+seeds (DiffChat); edit: the picture itself changed (DialogPaint); ask: a question to the user; answer: what the user
+replied; learn: a concept (DreamArtist); note: what was said about the picture."""
 
 
 def canonical(value: object) -> bytes:

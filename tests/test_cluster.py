@@ -30,7 +30,7 @@ def cluster() -> Iterator[None]:
     from limner import cluster
 
     before = set(listeners())
-    with cluster._connected(ray, AUTO):  # pyright: ignore[reportPrivateUsage]
+    with cluster.connected(ray, AUTO):
         begun = [address for address in listeners() if address not in before]
         assert begun
         # Nobody else can reach it.

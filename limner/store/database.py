@@ -6,6 +6,7 @@ SQLite keeps a write-ahead log and syncs it at every commit; a commit that retur
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,7 @@ class Database:
         """
         self._url = _read_url(url)
         self._engine = _engine(self._url)
+        self._writers = threading.Lock()  # SQLite's own waiting is not fair: threads of one process queue up here
 
     @property
     def shown(self) -> str:
@@ -81,7 +83,7 @@ class Database:
     @contextmanager
     def writing(self) -> Generator[sa.Connection]:
         """A transaction that no other one writes beside; committed when the block ends well, else undone."""
-        with self._told(), self._engine.connect() as plain:
+        with self._writers, self._told(), self._engine.connect() as plain:
             connection = plain.execution_options(limner_writes=True)
             with connection.begin():
                 if connection.dialect.name == "postgresql":

@@ -44,6 +44,44 @@ TURNS = sa.Table(
 """`place` counts a session's turns from 0 in the order they were added; `content` is JSON; `picture`, which the
 store keeps for the turn, is in it too."""
 
+_JOB_TABLES = sa.MetaData()
+
+JOBS = sa.Table(
+    "limner_jobs",
+    _JOB_TABLES,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("place", sa.Integer, nullable=False, unique=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("params", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("shape", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("started", sa.Double),
+    sa.Column("finished", sa.Double),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("result", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("cancel", sa.Boolean, nullable=False),
+    sa.Column("worker", sa.Text),
+    sa.Column("lease", sa.Double),
+    sa.Column("last", sa.Integer, nullable=False),
+)
+"""`place` counts the jobs in the order they were submitted; `params`, `result` and `error` are JSON; `worker` has a
+running job until `lease` (the database's clock); `last` is the number of the newest event."""
+
+JOB_EVENTS = sa.Table(
+    "limner_job_events",
+    _JOB_TABLES,
+    sa.Column("job", sa.Text, sa.ForeignKey(JOBS.c.id), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+"""`content` is the JSON of message, done, total and data."""
+
 Migration = Callable[[sa.Connection], None]
 MIGRATIONS: list[Migration] = []
 """In the order they are applied. One that was released is never changed, renamed or removed."""
@@ -59,6 +97,12 @@ def migration(step: Migration) -> Migration:
 def m001_sessions_and_turns(connection: sa.Connection) -> None:
     """The first tables. The first later migration that changes one leaves a copy of them, as they are now, in here."""
     _TABLES.create_all(connection)
+
+
+@migration
+def m002_jobs(connection: sa.Connection) -> None:
+    """The queue of jobs. The first later migration that changes it leaves a copy of its tables in here."""
+    _JOB_TABLES.create_all(connection)
 
 
 def migrate(database: Database) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from limner.store.database import Database, damage
+from limner.store.jobs import pictures_named
 from limner.store.schema import SESSIONS, TURNS, migrate
 from limner.turn import Turn, canonical
 from limner.types import BadInput, LimnerError
@@ -70,6 +71,11 @@ class Store:
             self.close()
             raise
 
+    @property
+    def database(self) -> Database:
+        """Where the other tables of this package are, too."""
+        return self._database
+
     def close(self) -> None:
         """Close the connections. A process that ends without it loses nothing."""
         self._database.close()
@@ -122,9 +128,9 @@ class Store:
         return saved
 
     def remove(self, name: str) -> None:
-        """Remove a session, its turns, and the pictures that no other session's turn has; BadInput like `load`.
+        """Remove a session, its turns, and its pictures that nothing else names; BadInput like `load`.
 
-        Pictures that no turn at all has, left by a process that was killed, go too when older than GRACE_SECONDS.
+        All other pictures that nothing names go too, as `tidy` does it.
         """
         with self._database.writing() as connection:
             _load(connection, name)
@@ -132,8 +138,15 @@ class Store:
             mine = set(connection.execute(query).scalars())
             connection.execute(sa.delete(TURNS).where(TURNS.c.session == name))
             connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.name == name))
-        # After the commit: a kill in between leaves pictures without turns, never turns without pictures. And while
-        # nobody else writes: a turn that is saved beside this would lose its picture.
+        # After the commit: a kill in between leaves pictures without turns, never turns without pictures.
+        self.tidy(mine)
+
+    def tidy(self, mine: Collection[str | None] = ()) -> None:
+        """Remove the pictures that no turn and no job names: those in `mine`, and all older than GRACE_SECONDS.
+
+        A process that was killed leaves such pictures, and so do jobs that were removed.
+        """
+        # While nobody else writes: a turn that is saved beside this would lose its picture.
         with self._database.writing() as connection:
             for sha256 in set(self.blobs) - _pictures(connection):
                 if sha256 in mine or self.blobs.age(sha256) > GRACE_SECONDS:
@@ -179,8 +192,9 @@ def _turn_rows(connection: sa.Connection, name: str) -> Sequence[_Row]:
 
 
 def _pictures(connection: sa.Connection) -> set[str]:
-    """The pictures that any session's turn has."""
-    return set(connection.execute(sa.select(TURNS.c.picture).where(TURNS.c.picture.is_not(None))).scalars())
+    """The pictures that any turn or job names."""
+    turns = connection.execute(sa.select(TURNS.c.picture).where(TURNS.c.picture.is_not(None))).scalars()
+    return {*turns, *pictures_named(connection)}
 
 
 def _check_version(connection: sa.Connection, state: SessionState) -> None:

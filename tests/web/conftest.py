@@ -1,0 +1,23 @@
+"""One app for a module's tests that need nothing of their own, since making one takes longer than asking it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from starlette.testclient import TestClient
+
+from limner.web.service import Service
+from tests.web.serving import client_of, service_in
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return service_in(tmp_path_factory.mktemp("served"), queue=1000)
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> Generator[TestClient]:
+    """A client of `service`, as the user «local»."""
+    with client_of(service) as client:
+        yield client

@@ -1,0 +1,448 @@
+"""The page in a browser, against `limner serve` as people run it, with the embedded models: `make test-web`.
+
+Chromium is Debian's. With PAGE_SHOTS=FOLDER in the environment the pictures of the documentation are made on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.web.serving import picture
+
+pytestmark = pytest.mark.web
+ROOT = Path(__file__).parent.parent.parent
+CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE_MS = 240_000
+PROMPT = "a red fox to the left of a castle in the snow"
+TOKEN = "t" * 32
+_EXPECTED = re.compile("status of 401")
+"""What Chromium's console says of an answer that the page expects; everything else it complains of is a fault."""
+
+
+@contextmanager
+def served(folder: Path, **variables: str) -> Generator[str]:
+    """The address of a server process."""
+    here = {"XDG_CONFIG_HOME": str(folder / "config"), "LIMNER_DATA": str(folder / "data")}
+    here |= {"LIMNER_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    few = {"LIMNER_SEED": "7", "LIMNER_COUNT": "4", "LIMNER_ROUNDS": "1"}
+    environment = {**few, **os.environ, **here, **variables}
+    command = [sys.executable, "-m", "limner.cli", "serve", "--no-open", "--port", "0"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
+        )
+        assert process.stdout is not None
+        try:
+            found = re.search(r"http://\S+?/", process.stdout.readline())
+            assert found, (folder / "log").read_text()
+            yield found[0]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Generator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("Debian's package chromium is not installed")
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    with served(tmp_path_factory.mktemp("page")) as address:
+        yield address
+
+
+@contextmanager
+def opened(browser: Browser, address: str, **context: Any) -> Generator[Page]:
+    """A page of a browser that was never here, which must not complain, nor ask for anything elsewhere."""
+    settings: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, **context}
+    visit = browser.new_context(**settings)
+    visit.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page, faults = visit.new_page(), list[str]()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
+    page.on("request", lambda asked: faults.append(asked.url) if _is_foreign(asked.url, address) else None)
+    page.goto(address)
+    yield page
+    visit.close()
+    assert not [fault for fault in faults if not _EXPECTED.search(fault)]
+
+
+def _is_foreign(url: str, address: str) -> bool:
+    return not url.startswith((address, "blob:", "data:"))
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Generator[Page]:
+    with opened(browser, address) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def drawn(browser: Browser, address: str) -> str:
+    """The address of a session with a picture, for tests that only look at it."""
+    with opened(browser, address) as page:
+        say(page, PROMPT)
+        settled(page)
+        return page.url
+
+
+def at(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.locator(".large")).to_be_visible()
+
+
+def say(page: Page, text: str) -> None:
+    page.fill("#say", text)
+    page.keyboard.press("Enter")
+    expect(page.locator(".pending .progress")).to_be_visible()
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing is going on any more."""
+    expect(page.locator(".pending .progress")).to_have_count(0)
+    expect(page.locator(".turn").last).to_be_visible()
+
+
+def apart(page: Page, url: str, name: str) -> None:
+    """A session of one's own whose picture is the one of another: to be changed without changing that."""
+    sha = page.request.get(f"{url.split('#')[0]}api/sessions/{url.split('/')[-1]}").json()["now"]["picture"]
+    here = url.split("#")[0]
+    assert page.request.post(f"{here}api/sessions", data={"name": name}).ok
+    job = page.request.post(f"{here}api/sessions/{name}/open", data={"picture": sha}).json()
+    page.request.get(f"{here}{job['links']['events'][1:]}", timeout=PATIENCE_MS)
+    at(page, f"{here}#/s/{name}")
+
+
+def test_a_first_visit_explains_itself_and_draws(page: Page) -> None:
+    expect(page.locator(".example")).to_have_count(3)
+    page.get_by_role("button", name=PROMPT).click()
+    expect(page.locator(".pending .progress")).to_contain_text("Cancel")
+    expect(page.locator(".said")).to_have_text(f"You: {PROMPT}")
+    settled(page)
+    chips = page.locator(".chip")
+    expect(chips.first).to_be_visible()
+    assert {"castle", "red fox", "snow"} <= {text.split("\n")[0].strip() for text in chips.all_inner_texts()}
+    chips.first.focus()
+    expect(chips.first.locator(".tip")).to_contain_text("score")
+    assert re.search(r"#/s/red-fox-left-castle", page.url)
+    expect(page.locator(".node")).to_have_count(1)
+    expect(page.locator(".about")).to_contain_text("keywords by rules")
+
+
+def test_a_picture_is_seen_while_it_is_drawn_and_drawing_can_be_stopped(page: Page) -> None:
+    say(page, "a penguin in space")
+    expect(page.locator(".preview")).to_be_visible()
+    page.locator(".pending").get_by_role("button", name="Cancel").click()
+    expect(page.locator(".alert")).to_contain_text("Stopped")
+    expect(page.locator(".pending .progress")).to_have_count(0)
+    expect(page.locator(".node")).to_have_count(0)
+
+
+def test_a_page_that_is_loaded_again_goes_on_waiting_and_keeps_the_draft(page: Page) -> None:
+    say(page, "a house by the sea at sunset")
+    page.fill("#say", "and then make it night")
+    page.reload()
+    expect(page.locator(".pending .progress")).to_be_visible()
+    expect(page.locator(".said")).to_contain_text("a house by the sea")
+    assert page.input_value("#say") == "and then make it night"
+    settled(page)
+    expect(page.locator(".large")).to_be_visible()
+
+
+def test_an_unclear_change_is_asked_back_with_choices(page: Page, drawn: str) -> None:
+    apart(page, drawn, "asked")
+    say(page, "make it bigger")
+    expect(page.locator(".choices .choice").first).to_be_visible()
+    assert page.locator(".choices .choice").count() >= 2
+    page.locator(".choices .choice").first.click()
+    settled(page)
+    expect(page.locator(".verdict")).not_to_have_count(0)
+    expect(page.locator(".choices")).to_have_count(0)
+
+
+def test_undo_branch_goto_and_compare(page: Page, drawn: str) -> None:
+    apart(page, drawn, "moving")
+    say(page, "make it night")
+    settled(page)
+    night = page.get_attribute(".large", "data-sha")
+    page.keyboard.press("Control+z")
+    expect(page.locator(".turn")).to_have_count(1)
+    page.keyboard.press("Control+Shift+Z")
+    expect(page.locator(".turn")).to_have_count(2)
+    more = page.locator(".tree li").nth(1).locator(".more")
+    more.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Name this place").click()
+    page.fill("#field-name", "dark")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tag")).to_have_text("dark")
+    page.locator(".node").first.click()
+    expect(page.locator(".turn")).to_have_count(1)
+    say(page, "make it sunset")
+    settled(page)
+    expect(page.locator(".tree .depth-1")).to_have_count(2)
+    page.locator(".node", has_text="dark").click()
+    expect(page.locator(".large")).to_have_attribute("data-sha", str(night))
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_label("How much of the left picture is seen").press("ArrowLeft")
+    assert page.eval_on_selector(".over", "image => image.style.clipPath") == "inset(0px 51% 0px 0px)"
+    expect(page.locator(".compare-view ins")).to_contain_text("night")
+
+
+def test_what_is_forgotten_is_asked_about_first(page: Page, drawn: str) -> None:
+    apart(page, drawn, "forgetting")
+    say(page, "make it night")
+    settled(page)
+    for answer, turns in (("Keep it", 2), ("Forget it", 1)):
+        page.locator(".tree li").nth(1).locator(".more").click()
+        page.get_by_role("menuitem", name="Forget this").click()
+        page.get_by_role("dialog").get_by_role("button", name=answer).click()
+        settled(page)
+        expect(page.locator(".turn")).to_have_count(turns)
+
+
+def test_a_part_is_marked_without_a_pointer_and_changed_there(page: Page, drawn: str) -> None:
+    apart(page, drawn, "marked")
+    page.get_by_role("button", name="Mark", exact=True).press("Enter")
+    thing = page.locator(".found .choice", has_text="castle").first
+    thing.press("Enter")
+    expect(thing).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Use it").press("Enter")
+    expect(page.locator(".marked")).to_contain_text("Only inside the marked part")
+    say(page, "replace the castle with a house")
+    settled(page)
+    expect(page.locator(".turn").last).to_contain_text("house")
+
+
+def test_things_in_the_picture_are_shown_over_it(page: Page, drawn: str) -> None:
+    at(page, drawn)
+    page.get_by_role("button", name="Find", exact=True).click()
+    regions = page.locator(".region")
+    expect(regions.first).to_be_visible()
+    regions.first.focus()
+    assert float(regions.first.locator(".region-mask").evaluate("mask => getComputedStyle(mask).opacity")) > 0.3
+    page.get_by_role("button", name="Find", exact=True).click()
+    expect(regions).to_have_count(0)
+
+
+def test_a_picture_of_ones_own_is_taken_and_others_are_not(page: Page, tmp_path: Path) -> None:
+    good, bad = tmp_path / "mine.png", tmp_path / "mine.gif"
+    good.write_bytes(picture(128, 128))
+    bad.write_bytes(b"GIF89a")
+    for file, told in ((bad, ".alert"), (good, "dialog .offer")):
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Bring a picture along").click()
+        chooser.value.set_files(file)
+        expect(page.locator(told).first).to_be_visible()
+    page.get_by_role("button", name="Change it").click()
+    settled(page)
+    expect(page.locator(".turn")).to_contain_text("It seems to show")
+
+
+def test_a_thing_is_learned_said_and_deleted(page: Page, drawn: str) -> None:
+    at(page, drawn)
+    page.get_by_role("button", name="Learn", exact=True).click()
+    for name, value in {"name": "foxy", "like": "fox", "steps": "12"}.items():
+        page.fill(f"#field-{name}", value)
+    page.get_by_role("button", name="Learn it").click()
+    expect(page.locator(".pending .curve")).to_be_visible()
+    settled(page)
+    expect(page.locator(".turn").last).to_contain_text("<foxy>")
+    page.get_by_role("link", name="Concepts").click()
+    card = page.locator(".card", has_text="<foxy>")
+    with page.expect_download() as download:
+        card.get_by_role("link", name="Export").click()
+    assert download.value.suggested_filename == "foxy.safetensors"
+    card.get_by_role("button", name="Use it").click()
+    expect(page.locator("#say")).to_have_value("a <foxy> ")
+    page.fill("#say", "")
+    page.get_by_role("link", name="Concepts").click()
+    card.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete it").click()
+    expect(card).to_have_count(0)
+
+
+def test_a_dataset_is_ordered_and_looked_at(page: Page) -> None:
+    page.get_by_role("link", name="Datasets").click()
+    for name, value in {"name": "two", "classes": "fox, car", "count": "2"}.items():
+        page.fill(f"#field-{name}", value)
+    page.get_by_role("button", name="Make it").click()
+    expect(page.locator(".grid figure").first).to_be_visible()
+    expect(page.locator(".grid figure")).to_have_count(2)
+    expect(page.locator(".tally").last).to_contain_text("kept")
+    page.get_by_role("button", name="Rejected").click()
+    expect(page.locator(".grid strong, .grid p").first).to_be_visible()
+
+
+def test_downloads_have_their_recipe_or_nothing(page: Page, drawn: str) -> None:
+    at(page, drawn)
+    sizes: list[int] = []
+    for item in ("Picture with its recipe", "Picture alone"):
+        page.get_by_role("button", name="Save", exact=True).click()
+        with page.expect_download() as download:
+            page.get_by_role("menuitem", name=item).click()
+        content = download.value.path().read_bytes()
+        assert content.startswith(b"\x89PNG")
+        sizes.append(content.count(b"tEXt") + content.count(b"iTXt"))
+    assert sizes[1] == 0
+
+
+def test_what_was_said_is_text_and_nothing_else(page: Page) -> None:
+    hostile = '<img src=x onerror="window.broken=1"> a fox <script>window.broken=1</script>'
+    page.fill("#say", hostile)
+    page.keyboard.press("Enter")
+    expect(page.locator(".alert, .turn").first).to_be_visible()
+    assert page.evaluate("window.broken") is None
+    assert page.locator("main script, main img[src='x']").count() == 0
+
+
+def test_a_lost_connection_is_told_and_taken_up_again(browser: Browser, address: str, drawn: str) -> None:
+    visit = browser.new_context()
+    page = visit.new_page()
+    at(page, drawn)
+    page.fill("#say", "make it night")
+    visit.set_offline(True)
+    expect(page.locator("#connection")).to_contain_text("Reconnecting")
+    page.keyboard.press("Enter")
+    expect(page.locator("#say")).to_have_value("make it night")
+    visit.set_offline(False)
+    expect(page.locator("#connection")).to_be_hidden(timeout=20_000)
+    assert page.input_value("#say") == "make it night"
+    visit.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(browser: Browser, address: str, drawn: str, scheme: str) -> None:
+    with opened(browser, address, color_scheme=scheme) as page:
+        at(page, drawn)
+        assert json.loads(page.evaluate(_FAINT)) == []
+        page.get_by_role("link", name="Datasets").click()
+        expect(page.locator(".order")).to_be_visible()
+        assert json.loads(page.evaluate(_FAINT)) == []
+
+
+def test_a_phone_has_one_column_and_a_composer_at_the_end(browser: Browser, address: str, drawn: str) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+    with opened(browser, address, **phone) as page:
+        at(page, drawn)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        expect(page.locator(".about").last).to_be_in_viewport()
+        composer, large = page.locator(".composer").bounding_box(), page.locator(".large").bounding_box()
+        assert composer
+        assert large
+        assert 780 < composer["y"] + composer["height"] <= 844
+        assert large["width"] > 200
+        page.get_by_role("button", name="History").tap()
+        expect(page.locator(".history")).to_be_visible()
+        page.get_by_role("button", name="Close the history").tap()
+        expect(page.locator(".history")).to_be_hidden()
+        page.get_by_role("button", name="Pages").tap()
+        page.get_by_role("link", name="Concepts").tap()
+        expect(page.get_by_role("heading", name="Concepts")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_session_is_deleted_only_after_a_yes(page: Page, address: str, drawn: str) -> None:
+    apart(page, drawn, "doomed")
+    page.get_by_role("button", name="Session doomed").click()
+    page.get_by_role("menuitem", name="Delete this session").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete it").click()
+    expect(page.locator(".welcome h1")).to_be_visible()
+    assert "doomed" not in [row["name"] for row in page.request.get(f"{address}api/sessions").json()]
+
+
+def test_a_server_with_a_token_asks_for_it(browser: Browser, tmp_path: Path) -> None:
+    with served(tmp_path, LIMNER_TOKEN=TOKEN) as address, opened(browser, address) as page:
+        for token, told in (("wrong" * 8, "That is not the token"), (TOKEN, "")):
+            page.get_by_label("Token").fill(token)
+            page.get_by_role("button", name="Enter").click()
+            if told:
+                expect(page.get_by_role("dialog")).to_contain_text(told)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.locator(".knows")).to_contain_text("things")
+        assert TOKEN not in page.evaluate("document.cookie + JSON.stringify(localStorage)")
+
+
+@pytest.mark.skipif("PAGE_SHOTS" not in os.environ, reason="the documentation's pictures were not asked for")
+def test_the_pictures_of_the_documentation(browser: Browser, tmp_path: Path) -> None:
+    folder = Path(os.environ["PAGE_SHOTS"])
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+    with served(tmp_path, LIMNER_ROUNDS="4") as address:
+        with opened(browser, address) as page:
+            for text in (PROMPT, "make it night"):
+                say(page, text)
+                settled(page)
+            page.locator(".node").first.click()
+            expect(page.locator(".turn")).to_have_count(1)
+            say(page, "make it sunset")
+            settled(page)
+            shot(page, folder / "page-desktop.png")
+            page.locator(".node", has_text="night").click()
+            expect(page.locator(".prompt")).to_contain_text("night")
+            page.emulate_media(color_scheme="dark")
+            shot(page, folder / "page-dark.png")
+            page.emulate_media(color_scheme="light")
+            say(page, "make it bigger")
+            expect(page.locator(".choice").first).to_be_visible()
+            shot(page, folder / "page-question.png")
+            url = page.url
+        with opened(browser, address, **phone) as page:
+            at(page, url)
+            shot(page, folder / "page-phone.png")
+
+
+def shot(page: Page, file: Path) -> None:
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(600)
+    page.screenshot(path=file)
+
+
+_FAINT = """() => {
+  const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", {
+    willReadFrequently: true,
+  });
+  const over = (colours) => {
+    pen.clearRect(0, 0, 1, 1);
+    for (const colour of colours) (pen.fillStyle = colour), pen.fillRect(0, 0, 1, 1);
+    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const faint = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    const off = node.closest(":disabled, .unseen, .tip, svg, option, .skip, .overlay");
+    if (off || !walk.currentNode.textContent.trim() || !node.checkVisibility()) continue;
+    const grounds = [];
+    for (let at = node; at; at = at.parentElement) grounds.unshift(getComputedStyle(at).backgroundColor);
+    const ground = over(grounds);
+    const text = over([...grounds, getComputedStyle(node).color]);
+    const [low, high] = [light(ground), light(text)].sort((a, b) => a - b);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) faint.push([walk.currentNode.textContent.trim(), ratio.toFixed(2)]);
+  }
+  return JSON.stringify(faint);
+}"""
+"""The texts whose contrast with what is behind them is below 4.5 (WCAG AA), with it."""
