@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limner.backends.portions import by_portions
 from limner.concept import Side
 
 Layout = tuple[Literal["positive", "negative"], ...]
@@ -39,40 +40,51 @@ Changes = Mapping[str, Sequence[Change]]
 
 
 @contextmanager
-def changed(module: nn.Module, changes: Changes, layout: Layout) -> Generator[None]:
+def changed(module: nn.Module, changes: Changes, layout: Layout, portion: int | None = None) -> Generator[None]:
     """Let `changes` act on `module` within the block; batches must be as `layout` says.
 
+    `portion` rows of a side are taken at a time, all for None (see `limner.backends.portions`).
     Raises KeyError for a layer that the module does not have; a batch that cannot be cut so raises ValueError.
     """
     untyped: Any = module
     layers = dict(untyped.named_modules())
     with ExitStack() as stack:
         for path, found in changes.items():
-            hook: Any = partial(_add, found, layout)
+            hook: Any = partial(_add, found, layout, portion)
             stack.callback(layers[path].register_forward_hook(hook).remove)
         yield
 
 
-def _add(changes: Sequence[Change], layout: Layout, layer: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
+def _add(
+    changes: Sequence[Change],
+    layout: Layout,
+    portion: int | None,
+    layer: nn.Module,
+    args: tuple[Tensor, ...],
+    out: Tensor,
+) -> Tensor:
     rows = args[0]
     if len(rows) % len(layout):
         raise ValueError(f"{len(rows)} rows cannot be cut into {len(layout)} sides")
     everywhere = [change for change in changes if change.side == "both"]
-    if len(everywhere) == len(changes):
-        return out + sum(_product(layer, rows, change) for change in everywhere)
+    if len(everywhere) == len(changes) and portion is None:
+        return out + sum(_product(layer, change, rows) for change in everywhere)
     parts = zip(layout, rows.chunk(len(layout)), out.chunk(len(layout)), strict=True)
     return torch.cat(
-        [_sum(layer, part, into, [c for c in changes if c.side in (side, "both")]) for side, part, into in parts]
+        [
+            _sum(layer, part, into, portion, [c for c in changes if c.side in (side, "both")])
+            for side, part, into in parts
+        ]
     )
 
 
-def _sum(layer: nn.Module, rows: Tensor, out: Tensor, changes: Sequence[Change]) -> Tensor:
+def _sum(layer: nn.Module, rows: Tensor, out: Tensor, portion: int | None, changes: Sequence[Change]) -> Tensor:
     for change in changes:
-        out = out + _product(layer, rows, change)
+        out = out + by_portions(partial(_product, layer, change), rows, rows=portion)
     return out
 
 
-def _product(layer: nn.Module, rows: Tensor, change: Change) -> Tensor:
+def _product(layer: nn.Module, change: Change, rows: Tensor) -> Tensor:
     down, up = change.down.to(rows.dtype), change.up.to(rows.dtype)
     if isinstance(layer, nn.Conv2d):
         kernel = down.view(len(down), -1, *layer.kernel_size)

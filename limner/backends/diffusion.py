@@ -4,9 +4,9 @@
 encoded prompt by prompt. What remains is arithmetic: a matrix product may add in another order when it has
 more rows. In bfloat16 the kernels measured here do not (U-Net of 2 to 32 rows, channels-last decoder), in
 float32 they do (1 x 1 convolutions, the products of the time embedding). Kernels differ between machines, so
-nothing is assumed: before a batch size is first used for a shape of picture, one step of it is compared with
-the same picture alone, bit by bit in every row, and only sizes that agree are used. In float32 this mostly
-means one picture at a time, which costs about a third of the speed of batches.
+nothing is assumed: before a batch size is first used for a shape of picture, every layer is tried on random numbers
+in it and in the smallest size, those that differ are given their rows in portions from then on (backends.portions), and
+one step of a picture is compared bit by bit in every row. Only sizes that agree are used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch import Tensor
 from limner.backends.hardware import Plan
 from limner.backends.hub import WEIGHTS, read_json
 from limner.backends.pipelines import Loaded, decode, load_pipeline
+from limner.backends.portions import Portioned, in_portions, unsteady
 from limner.backends.prompts import Embedding
 from limner.backends.sampling import (
     check_guidance,
@@ -31,7 +32,9 @@ from limner.backends.sampling import (
     check_size,
     embeddings,
     noise,
+    one_after_the_other,
     report,
+    show,
     sides,
     to_bytes,
     trained_size,
@@ -112,14 +115,21 @@ class DiffusionModel:
     max_batch: int
     loaded: Loaded
     known_words: frozenset[str] | None = None
-    _stable: dict[tuple[Any, ...], bool] = field(default_factory=dict[tuple[Any, ...], bool])
+    _tried: dict[tuple[Any, ...], list[Portioned] | None] = field(
+        default_factory=dict[tuple[Any, ...], list[Portioned] | None]
+    )
 
     def draw(
-        self, requests: Sequence[DrawRequest], *, on_step: Callable[[int, int], None] | None = None
+        self,
+        requests: Sequence[DrawRequest],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+        on_preview: Callable[[int, Picture], None] | None = None,
     ) -> list[Picture]:
         """Draw one picture per request, in order, bit-identical to drawing each of them alone.
 
         `on_step(done, total)` counts denoising steps of pictures; an exception it raises ends the drawing.
+        `on_preview(place, picture)` gets a small picture of a request, by its place, up to three times on the way.
         Raises BadInput for a size that is no multiple of the latent scale (usually 8), for steps, guidance or
         a seed out of range; LimnerError when the numbers overflow.
         """
@@ -130,9 +140,10 @@ class DiffusionModel:
         pictures: dict[int, Picture] = {}
         for batch in self._batches(tasks):
             steps = sum(task.request.steps for task in batch)
-            on_step_end = partial(report, on_step, done, steps, total) if on_step else None
-            filled = [*batch, *batch[-1:] * (self._unit(batch[0]) - len(batch))]
-            pixels = to_bytes(self._render(filled, on_step_end)[: len(batch)])
+            tells = [partial(report, on_step, done, steps, total)] if on_step else []
+            shows = [partial(show, on_preview, [task.place for task in batch])] if on_preview else []
+            on_step_end = one_after_the_other([*tells, *shows])
+            pixels = to_bytes(self._drawn(batch, on_step_end))
             pictures |= {task.place: Picture(each) for task, each in zip(batch, pixels, strict=True)}
             done += steps
         return [pictures[place] for place in range(len(requests))]
@@ -171,24 +182,51 @@ class DiffusionModel:
         Some processors' half-precision kernels give a lone picture other bits than one in company, and all company
         the same: there a pair is the least, for else every picture would have to be drawn alone, at half the speed.
         """
-        # Only the next size is tried: a lone picture of a large model must not wait for a probe of eight.
-        joins = (unit for unit in (1, 2) if 2 * unit <= self.max_batch and self._alike(2 * unit, unit, task))
+        # Only the next size is tried: a lone picture of a large model must not wait for a probe of eight. In float32
+        # company gains too little for a lone picture to cost as much as two.
+        units = (1, 2) if self.loaded.pipeline.unet.dtype != torch.float32 else (1,)
+        joins = (unit for unit in units if 2 * unit <= self.max_batch and self._alike(2 * unit, unit, task))
         return next(joins, 1)
 
     def _alike(self, size: int, unit: int, task: _Task) -> bool:
-        """Whether every row of a batch of `size` gets the bits that it gets in one of `unit`, by trying one step."""
-        key = (size, unit, *task.shape)
-        if key not in self._stable:
-            probe = replace(task, request=replace(task.request, steps=1))
-            few, many = self._render([probe] * unit, None), self._render([probe] * size, None)
-            self._stable[key] = torch.equal(few[:1].expand_as(many), many)
-        return self._stable[key]
+        """Whether every row of a batch of `size` gets the bits that it gets in one of `unit`."""
+        key = (size, *task.shape)
+        if size != unit and (key, unit) not in self._tried:
+            self._tried[key, unit] = self._steadied(size, unit, task)
+        return size == unit or self._tried[key, unit] is not None
 
-    def _render(self, batch: Sequence[_Task], on_step_end: Callable[..., dict[str, Any]] | None) -> Tensor:
+    def _steadied(self, size: int, unit: int, task: _Task) -> list[Portioned] | None:
+        """The layers that need portions for that; None where it cannot be had.
+
+        Each layer is tried by itself, then one step of a picture with all of them.
+        """
+        probe, pipeline = replace(task, request=replace(task.request, steps=1)), self.loaded.pipeline
+        many = [Tensor()]
+
+        def run() -> None:
+            many[0] = self._render([probe] * size, None, unit)
+
+        layers = unsteady((pipeline.unet, pipeline.vae), run, unit / size)
+        if layers is None:
+            return None
+        if layers:
+            with in_portions(layers):
+                run()
+        few = self._render([probe] * unit, None, unit)
+        return layers if torch.equal(few[:1].expand_as(many[0]), many[0]) else None
+
+    def _drawn(self, batch: Sequence[_Task], on_step_end: Callable[..., dict[str, Any]] | None) -> Tensor:
+        """Denoise and decode tasks, a lone one in its own company: each gets the pixels that it gets in any batch."""
+        unit = self._unit(batch[0])
+        filled = [*batch, *batch[-1:] * (unit - len(batch))]
+        with in_portions(self._tried.get(((len(filled), *batch[0].shape), unit)) or ()):
+            return self._render(filled, on_step_end, unit)[: len(batch)]
+
+    def _render(self, batch: Sequence[_Task], on_step_end: Callable[..., dict[str, Any]] | None, unit: int) -> Tensor:
         """Denoise and decode tasks of equal settings: float32 pixels (n, 3, height, width)."""
         pipeline, request = self.loaded.pipeline, batch[0].request
         generators = [torch.Generator().manual_seed(task.request.seed) for task in batch]
-        with self.loaded.prompts.rack.acting("unet", batch[0].uses, sides(request.guidance)):
+        with self.loaded.prompts.rack.acting("unet", batch[0].uses, sides(request.guidance), unit):
             latents = pipeline(
                 **embeddings([(task.prompt, task.negative) for task in batch]),
                 latents=torch.cat([noise(pipeline, request.width, request.height, each) for each in generators]),

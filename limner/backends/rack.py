@@ -77,8 +77,11 @@ class Rack:
         return pseudo_words(self.parts[part])
 
     @contextmanager
-    def acting(self, part: str, wanted: Sequence[Use], layout: Layout) -> Generator[None]:
-        """Let the adapters of concepts act on a part within the block, each on the rows of its side."""
+    def acting(self, part: str, wanted: Sequence[Use], layout: Layout, portion: int | None = None) -> Generator[None]:
+        """Let the adapters of concepts act on a part within the block, each on the rows of its side.
+
+        They take `portion` rows of a side at a time, so that their bits do not depend on the batch either.
+        """
         if not wanted:  # most prompts: nothing is looked up for them
             yield
             return
@@ -87,7 +90,7 @@ class Rack:
             for path, changes in self._hung[use.name].factors.items():
                 if path.startswith(f"{part}."):
                     found.setdefault(path.removeprefix(f"{part}."), []).extend(_scaled(changes, use))
-        with changed(self.parts[part], found, layout), self._swapped(part, wanted):
+        with changed(self.parts[part], found, layout, portion), self._swapped(part, wanted):
             yield
 
     @contextmanager

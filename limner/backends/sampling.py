@@ -9,13 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from limner.backends.branches import Layout
-from limner.backends.pipelines import latent_scale
+from limner.backends.pipelines import decode, latent_scale
 from limner.backends.prompts import Embedding
 from limner.types import BadInput, LimnerError, Picture
 
 _MAX_SEED = 2**63 - 1
+_PREVIEWED_AFTER = (1, 2, 3)
+"""After so many quarters of the steps a picture is shown on the way."""
+
+_PREVIEW_CELLS = 32
+"""How many latent cells a preview has along each side at most: decoding is what it costs."""
+
+AfterStep = Callable[[Any, int, Tensor, dict[str, Any]], dict[str, Any]]
+"""What pipelines call after every step, as `callback_on_step_end`."""
 
 
 def check_size(pipeline: Any, width: int, height: int) -> None:
@@ -79,6 +88,46 @@ def report(
     """
     on_step(before + steps * (step + 1) // pipeline.num_timesteps, total)
     return tensors
+
+
+def show(
+    on_preview: Callable[[int, Picture], None],
+    places: Sequence[int],
+    pipeline: Any,
+    step: int,
+    _timestep: Tensor,
+    tensors: dict[str, Any],
+) -> dict[str, Any]:
+    """Give small pictures of what is being drawn to `on_preview`, by their places: three times on the way, none at
+    the end. What is drawn is not touched."""
+    count = pipeline.num_timesteps
+    if step + 1 in {max(1, count * quarters // 4) for quarters in _PREVIEWED_AFTER} - {count}:
+        latents = _foreseen(pipeline.scheduler, tensors["latents"])[: len(places)]
+        fewer = math.ceil(max(latents.shape[2:]) / _PREVIEW_CELLS)
+        pixels = to_bytes(decode(pipeline.vae, avg_pool2d(latents.float(), fewer)))
+        for place, each in zip(places, pixels, strict=True):
+            on_preview(place, Picture(each))
+    return tensors
+
+
+def _foreseen(scheduler: Any, latents: Tensor) -> Tensor:
+    """The latents without their noise, as the solver's last step took them to be; as they are, where it is silent."""
+    if getattr(scheduler.config, "algorithm_type", "") == "dpmsolver++":
+        return scheduler.model_outputs[-1]
+    return latents
+
+
+def one_after_the_other(callbacks: Sequence[AfterStep]) -> AfterStep | None:
+    """Several callbacks as one; None for none, so that pipelines do without."""
+    if not callbacks:
+        return None
+
+    def all_of_them(pipeline: Any, step: int, timestep: Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+        for callback in callbacks:
+            callback(pipeline, step, timestep, tensors)
+        return tensors
+
+    return all_of_them
 
 
 def to_pixels(picture: Picture) -> Tensor:

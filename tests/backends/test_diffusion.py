@@ -74,15 +74,15 @@ def rows_of(model: DiffusionModel) -> list[int]:
 def test_the_largest_batch_that_changes_nothing_is_used(checkpoints: Path) -> None:
     model = load(checkpoints / "stable_diffusion")
     model.draw([ask(seed=seed) for seed in range(4)])
-    tried = model._stable.items()  # pyright: ignore[reportPrivateUsage]
-    largest = max([size for (size, *_), alike in tried if alike and size <= 4], default=1)
+    tried = model._tried.items()  # pyright: ignore[reportPrivateUsage]
+    largest = max([size for ((size, *_), _), layers in tried if layers is not None and size <= 4], default=1)
     rows = rows_of(model)
     model.draw([ask(seed=seed) for seed in range(4)])
     assert rows == [2 * largest] * (4 // largest * 3)  # 3 steps
 
 
 def test_where_only_a_lone_picture_has_other_bits_it_is_drawn_in_company(checkpoints: Path) -> None:
-    paired = load(checkpoints / "stable_diffusion")
+    paired = load(checkpoints / "stable_diffusion", "bfloat16")
     after_unet(paired, lambda out: torch.full_like(out, 0.1 * (len(out) == 2)))
     three = [ask(), ask("castle", 2), ask("snow", 3)]
     together = paired.draw(three)
