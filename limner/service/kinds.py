@@ -126,7 +126,7 @@ def _forget(desk: Desk, job: Job, past: Sequence[JobEvent]) -> Work:
 
 def _session(desk: Desk, job: Job, past: Sequence[JobEvent]) -> Generator[Event, None, Session]:
     """The job's session, as it was before the job: what a worker that died had done of it is done again."""
-    session = desk.session(job.params["session"])
+    session = desk.session(str(job.params["session"]))
     begun = next((event.data for event in past if event.kind == BEGUN), None)
     if begun is not None:
         _go_back(session, begun["tip"])
@@ -148,7 +148,7 @@ def _learn(desk: Desk, job: Job, _past: Sequence[JobEvent]) -> Work:
     params, name = job.params, job.params["name"]
     chosen = {key: value for key, value in params.items() if key in {each.name for each in fields(Options)} - {"name"}}
     if params.get("session"):
-        session = desk.session(params["session"])
+        session = desk.session(str(params["session"]))
         picture = _picture(desk, params["picture"]) if params.get("picture") else None
         [turn] = yield from session.learn(name, picture, chosen=chosen)
         return {"session": session.state.name, "turn": turn.id, "name": name, "word": f"<{name}>"}

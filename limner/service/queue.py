@@ -127,29 +127,48 @@ class JobQueue:
         self._changed()
         return lost
 
-    def finish(self, job_id: str, worker: str, result: Mapping[str, Any]) -> None:
-        """End a job with its result. Raises Lost as `append`, LimnerError when a picture of it is not in the store."""
+    def finish(self, job_id: str, worker: str, result: Mapping[str, Any], events: Iterable[Event] = ()) -> None:
+        """End a job with its result, after the last of its own events.
+
+        Raises Lost and ValueError as `append`, LimnerError when a picture of the result is not in the store.
+        """
+        last = [steps.told(event) for event in events]
         with self._writing() as jobs:
             record = steps.owned(jobs, job_id, worker)
+            steps.add(jobs, job_id, last)
             if missing := self._missing(result):
                 raise LimnerError(f"the picture {missing} of the result is not in the store", "do it again")
             steps.end(jobs, record, "done", {"result": result})
         self._changed()
 
-    def fail(self, job_id: str, worker: str, message: str, hint: str = "", *, again: bool = False) -> None:
-        """End a job with an error; with `again`, let it be tried again if it may. Raises Lost as `append`."""
+    def fail(
+        self,
+        job_id: str,
+        worker: str,
+        message: str,
+        hint: str = "",
+        events: Iterable[Event] = (),
+        *,
+        again: bool = False,
+    ) -> None:
+        """End a job with an error; with `again`, let it be tried again if it may. Raises as `append`."""
+        last = [steps.told(event) for event in events]
         with self._writing() as jobs:
             record = steps.owned(jobs, job_id, worker)
+            steps.add(jobs, job_id, last)
             if again and record["attempts"] < self.tries and not record["cancel"]:
                 steps.requeue(jobs, record, f"it is tried again: {message}")
             else:
                 steps.end(jobs, record, "failed", {"error": {"message": message, "hint": hint}})
         self._changed()
 
-    def cancelled(self, job_id: str, worker: str) -> None:
-        """End a job that its worker stopped. Raises Lost as `append`."""
+    def cancelled(self, job_id: str, worker: str, events: Iterable[Event] = ()) -> None:
+        """End a job that its worker stopped. Raises as `append`."""
+        last = [steps.told(event) for event in events]
         with self._writing() as jobs:
-            steps.end(jobs, steps.owned(jobs, job_id, worker), "cancelled", {})
+            record = steps.owned(jobs, job_id, worker)
+            steps.add(jobs, job_id, last)
+            steps.end(jobs, record, "cancelled", {})
         self._changed()
 
     def give_back(self, worker: str) -> int:

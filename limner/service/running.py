@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from limner.image import png_bytes
 from limner.service import kinds
@@ -81,11 +82,13 @@ class Running:
 
     def flush(self) -> None:
         """Write what was told since the last time. Raises Lost, and LimnerError as the queue does."""
+        self._write(lambda events: self.queue.append(self.job.id, self.worker, events) if events else None)
+
+    def _write(self, tell: Callable[[list[Event]], None]) -> None:
         with self.telling:
             events = self.told()
             try:
-                if events:
-                    self.queue.append(self.job.id, self.worker, events)
+                tell(events)
             except LimnerError:
                 self.untold(events)
                 raise
@@ -130,12 +133,12 @@ class Running:
         state = "failed"
         try:
             result = self._worked(desk)
-            self._end(lambda: self.queue.finish(self.job.id, self.worker, result))
+            self._end(partial(self.queue.finish, self.job.id, self.worker, result))
             state = "done"
         except Cancelled:
             state = "cancelled"
             with suppress(LimnerError):  # it is another worker's by now, or its lease will run out
-                self._end(lambda: self.queue.cancelled(self.job.id, self.worker))
+                self._end(partial(self.queue.cancelled, self.job.id, self.worker))
         except Lost:
             state = "lost"
         except Exception as error:  # whatever it is, it is this job's, and the others go on
@@ -153,7 +156,7 @@ class Running:
         if not ours:
             _LOG.error("job %s", self.job.id, exc_info=error)
         with suppress(LimnerError):
-            self._end(lambda: self.queue.fail(self.job.id, self.worker, message, hint, again=not ours))
+            self._end(partial(self.queue.fail, self.job.id, self.worker, message, hint, again=not ours))
 
     def _worked(self, desk: Desk) -> dict[str, object]:
         past = self.queue.events(self.job.id) if self.job.attempts > 1 else []
@@ -166,21 +169,21 @@ class Running:
         finally:
             work.close()
 
-    def _end(self, tell: Callable[[], None]) -> None:
-        """Tell how it ended, after all that came before. Raises Lost, and LimnerError where the queue keeps failing.
+    def _end(self, tell: Callable[[list[Event]], None]) -> None:
+        """Tell how it ended, with all that came before. Raises Lost, and LimnerError where the queue keeps failing.
 
-        Then nobody knows: the lease runs out, and the job is done again.
+        Then nobody knows: the lease runs out, and the job is done again. What it would look like is of no use any more.
         """
+        with self._lock:
+            self._preview = None
         for _ in range(_TRIES - 1):
             try:
-                self.flush()
-                return tell()
+                return self._write(tell)
             except Lost:
                 raise
             except LimnerError:
                 time.sleep(_PAUSE_S)
-        self.flush()
-        return tell()
+        return self._write(tell)
 
 
 def log(state: str, job: Job, worker: str, **more: object) -> None:

@@ -113,6 +113,8 @@ def begin(jobs: Jobs, record: Record, worker: str, lease_s: float) -> Job:
 
 def add(jobs: Jobs, job_id: str, events: Sequence[Told]) -> None:
     """Add events to a job; now and then the oldest of those that pass are removed."""
+    if not events:
+        return
     last = jobs.tell(job_id, events)
     if last // _THIN_EVERY > (last - len(events)) // _THIN_EVERY:
         jobs.thin(job_id, PASSING, PASSING_KEPT)

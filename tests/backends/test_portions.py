@@ -70,7 +70,7 @@ def test_no_hook_is_left_behind() -> None:
 
     with pytest.raises(KeyError):
         unsteady([layer], fail, 0.5)
-    hooks: Any = layer._forward_pre_hooks  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+    hooks: Any = vars(layer)["_forward_pre_hooks"]
     assert not hooks
 
 
