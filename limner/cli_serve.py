@@ -19,6 +19,7 @@ from limner.types import BadInput
 
 if TYPE_CHECKING:
     from limner.config import Settings
+    from limner.rating_files import RatingFolder
     from limner.service.staff import Staff
     from limner.web.service import Service
 
@@ -42,6 +43,10 @@ def serve(
     ray: Annotated[
         str | None, typer.Option(metavar="auto|ADDRESS", help="Draw on this Ray cluster, or begin one here.")
     ] = None,
+    rate: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="FOLDER FOLDER", help="Let these pictures be rated on the page, as `limner rate` does."),
+    ] = None,
     log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Write into the log what was asked for.")] = False,
     model: Model = None,
     scorer: Scorer = None,
@@ -56,10 +61,12 @@ def serve(
     flags: dict[str, Any] = {"host": host, "port": port, "tokens_file": token_file, "workers": workers, "queue": queue}
     flags |= {"allow_host": tuple(allow_host) if allow_host else None, "model": model, "scorer": scorer, "llm": llm}
     opens = sys.stdin.isatty() if open_page is None else open_page
-    _serve(load_settings(flags), opens=opens, ray=ray, log_prompts=log_prompts)
+    _serve(load_settings(flags), opens=opens, ray=ray, rate=rate, log_prompts=log_prompts)
 
 
-def _serve(settings: Settings, *, opens: bool, ray: str | None, log_prompts: bool) -> None:
+def _serve(
+    settings: Settings, *, opens: bool, ray: str | None, rate: tuple[Path, Path] | None, log_prompts: bool
+) -> None:
     """Everything that can be wrong is told before a worker is started."""
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise BadInput(f"{missing[0]} is not installed", "pip install 'limner[server]'")
@@ -67,6 +74,7 @@ def _serve(settings: Settings, *, opens: bool, ray: str | None, log_prompts: boo
     from limner.web.app import create_app
     from limner.web.service import Service
 
+    rating = _rating(settings, *rate) if rate else None
     rules = security.rules(tokens.load(settings), settings.host, settings.allow_host)
     with ExitStack() as open_things:
         listening = open_things.enter_context(server.bind(settings.host, settings.port))
@@ -77,7 +85,17 @@ def _serve(settings: Settings, *, opens: bool, ray: str | None, log_prompts: boo
         terminal.say(f"Limner is at {address}  (Ctrl-C ends it; jobs that are left go on at the next start)")
         if opens:
             webbrowser.open(address)
-        server.Server(create_app(service, rules), service).run([listening])
+        app = create_app(service, rules)
+        app.state.rating = rating
+        server.Server(app, service).run([listening])
+
+
+def _rating(settings: Settings, first: Path, second: Path) -> RatingFolder:
+    """The rating of two folders; its answers are kept beside the sessions."""
+    from limner.rating_files import open_rating
+
+    settings.data.mkdir(parents=True, exist_ok=True)
+    return open_rating(first, second, settings.data / f"ratings-{first.name}-{second.name}.jsonl", 0)
 
 
 @contextmanager

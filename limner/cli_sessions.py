@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from limner import terminal
-from limner.flags import Json, Llm, Model, Report, Scorer, Seed, studio_of, tell
+from limner.flags import Json, Llm, Model, Report, Scorer, Seed, Writer, studio_of, tell
 from limner.types import BadInput, LimnerError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def chat(
     mode: Annotated[
         Literal["rewrite", "edit", "auto"] | None, typer.Option(help="Change the prompt or the picture (auto).")
     ] = None,
+    writer: Writer = None,
     seed: Seed = None,
     count: Annotated[int | None, typer.Option("-n", "--count", help="Pictures a round; attempts of an edit.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each thing that happens.")] = False,
@@ -42,7 +43,8 @@ def chat(
     """
     from limner.chat import GREETING, as_json, converse, piped, typed
 
-    studio = studio_of(model=model, scorer=scorer, llm=llm, ask=ask, mode=mode, seed=seed, count=count)
+    flags = {"model": model, "scorer": scorer, "llm": llm, "ask": ask, "mode": mode, "writer": writer}
+    studio = studio_of(**flags, seed=seed, count=count)
     opened = studio.conversations.open(session)
     interactive = sys.stdin.isatty() and not json
     lines: Iterable[str] = typed(studio.settings.data / "history", session) if interactive else piped()

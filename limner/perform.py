@@ -168,7 +168,8 @@ def rewrite_prompt(bench: Bench, now: Now, instruction: str, exchanges: Recorder
         raise BadInput("there is no prompt to rewrite yet", "say what to draw")
     written = rewrite(exchanges, now.prompt, instruction, meaning(instruction))
     diff = word_diff(now.prompt, written.prompt)
-    yield Event("rewrite", marked(diff), data={"before": now.prompt, "after": written.prompt, "diff": diff})
+    by = " (by the trained writer; --writer none leaves it to the rules)" if written.source == "writer" else ""
+    yield Event("rewrite", marked(diff) + by, data={"before": now.prompt, "after": written.prompt, "diff": diff})
     yield from (Event("warning", warning) for warning in written.warnings)
     options = replace(bench.drawing, prompt=written.prompt, seed=now.seed)
     content = yield from _drawn(bench, options, exchanges)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,6 +71,7 @@ class Rewritten:
 class _Reply(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    by: Literal["", "writer"] = ""
 
 
 def rewrite(model: LanguageModel, prompt: str, instruction: str, change: Change | None) -> Rewritten:
@@ -78,20 +80,25 @@ def rewrite(model: LanguageModel, prompt: str, instruction: str, change: Change 
     The rules answer where the model gives no usable reply: never fails.
     """
     by_rules = rewrite_by_rules(prompt, instruction, change)
-    if model.name == "rules":
-        return by_rules
     try:
         request = {"task": "rewrite", "prompt": prompt, "instruction": instruction}
-        offered = ask(model, REWRITE_INSTRUCTION, request, _Reply, lambda reply: " ".join(reply.prompt.split()))
+        offered, writer = ask(model, REWRITE_INSTRUCTION, request, _Reply, partial(_offered, model.name))
     except UnknownTask:
         return by_rules
     except LanguageModelFailed as error:
-        return Rewritten(by_rules.prompt, "rules", (fallback(model, error), *by_rules.warnings))
+        # Where the rules are all the language model there is, it was their writer that failed, and it says so.
+        told = f"{error.message}; the rules wrote it" if model.name == "rules" else fallback(model, error)
+        return Rewritten(by_rules.prompt, "rules", (told, *by_rules.warnings))
     lost = _lost(offered, prompt, by_rules.prompt, "" if change else instruction)
     if not lost:
-        return Rewritten(offered, model.name)
+        return Rewritten(offered, writer)
     back = f"{offered.rstrip(' .')}, {', '.join(lost)}"
-    return Rewritten(back, model.name, (f"{model.name} had dropped {', '.join(lost)}: put back",))
+    return Rewritten(back, writer, (f"{writer} had dropped {', '.join(lost)}: put back",))
+
+
+def _offered(name: str, reply: _Reply) -> tuple[str, str]:
+    """The prompt, and who wrote it: a language model may have left that to a writer of its own."""
+    return " ".join(reply.prompt.split()), reply.by or name
 
 
 def word_diff(before: str, after: str) -> list[tuple[DiffKind, str]]:

@@ -26,6 +26,7 @@ from limner.protocols import (
     Segmenter,
 )
 from limner.shelf import Shelf
+from limner.writers import with_writer
 
 if TYPE_CHECKING:
     from limner.backends.diffusion import DiffusionModel
@@ -68,8 +69,8 @@ class Toolbox:
 
     @cached_property
     def language(self) -> LanguageModel:
-        """The language model that `--llm` names."""
-        return self.language_called(self.settings.llm)
+        """The language model that `--llm` names; a trained writer rewrites prompts for it, see `writers`."""
+        return with_writer(self.language_called(self.settings.llm), self.settings.writer, lambda: self.plan)
 
     def language_called(self, name: str) -> LanguageModel:
         """The language model of any name, with the settings' key, address and patience."""

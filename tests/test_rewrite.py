@@ -10,15 +10,19 @@ from hypothesis import strategies as st
 
 from limner.instruction import parse_instruction
 from limner.rewrite import Rewritten, rewrite, word_diff
+from limner.types import UnknownTask
 from tests.scripted import Scripted
 
 CAR = "a red car next to a house in the snow"
 
 
 class Rules(Scripted):
-    """By its name the rules are told to answer."""
+    """As the rules themselves, it knows no answer to this task."""
 
     name = "rules"
+
+    def reply(self, system: str, user: str, *, schema: dict[str, object], max_tokens: int = 512) -> str:
+        raise UnknownTask("the rules know no answer to this")
 
 
 def by_rules(prompt: str, instruction: str) -> Rewritten:

@@ -25,7 +25,8 @@ from limner.backends.thresholds import Thresholds, read_thresholds
 from limner.protocols import Features
 from limner.types import BadInput, ModelUnavailable, Picture
 
-_FILES = ("*.json", "*.txt", "model*.safetensors")
+_READING = ("*.json", "*.txt")
+_FILES = (*_READING, "model*.safetensors")
 _REMEMBERED_TEXTS = 4096
 _PICTURES_AT_ONCE = 16
 # The paper's threshold (section 4) on the scale of BLIP's cosines, where a true caption scores about 0.5.
@@ -36,11 +37,11 @@ _CLIP_THRESHOLD = 0.2
 _BLIP_TEXT_LENGTH = 35
 
 
-def load_scorer(source: str, *, plan: Plan, name: str = "") -> TwoTowerScorer:
+def load_scorer(source: str, *, plan: Plan, name: str = "", processor: str = "") -> TwoTowerScorer:
     """Load a CLIPModel or a BlipForImageTextRetrieval from `embedded:`, a folder or a Hugging Face id.
 
-    `name` is what reports call it (default: the source). Raises ModelUnavailable when it is missing, of
-    another class, malformed or unsafe.
+    `name` is what reports call it (default: the source); `processor` is where tokenizer and preprocessing come from for
+    a model that has none of its own. Raises ModelUnavailable when it is missing, of another class, malformed or unsafe.
     """
     folder = model_folder(source, files=_FILES, default="clip")
     check_configs(folder)
@@ -48,7 +49,8 @@ def load_scorer(source: str, *, plan: Plan, name: str = "") -> TwoTowerScorer:
     kind = read_json(folder / "config.json").get("model_type")
     if kind not in ("clip", "blip"):
         raise ModelUnavailable(f"{folder} is a {kind!r} model", "Limner scores with CLIP or BLIP (retrieval)")
-    model, tokenizer, preprocessing = _load(kind, folder, plan)
+    reading = _checked(processor) if processor else folder
+    model, tokenizer, preprocessing = _load(kind, folder, reading, plan)
     if kind == "clip":
         length = model.config.text_config.max_position_embeddings
         towers = _Towers(model, tokenizer, length, _clip_pictures, _clip_texts)
@@ -57,7 +59,13 @@ def load_scorer(source: str, *, plan: Plan, name: str = "") -> TwoTowerScorer:
     return TwoTowerScorer(name or source, towers, preprocessing, Thresholds(_BLIP_THRESHOLD))
 
 
-def _load(kind: str, folder: Path, plan: Plan) -> tuple[Any, Any, Preprocessing]:
+def _checked(processor: str) -> Path:
+    folder = model_folder(processor, files=_READING)
+    check_configs(folder)
+    return folder
+
+
+def _load(kind: str, folder: Path, reading: Path, plan: Plan) -> tuple[Any, Any, Preprocessing]:
     quieten()
     import transformers
 
@@ -67,8 +75,8 @@ def _load(kind: str, folder: Path, plan: Plan) -> tuple[Any, Any, Preprocessing]
             folder, dtype=getattr(torch, plan.precision), use_safetensors=True, local_files_only=True
         )
         auto: Any = transformers.AutoTokenizer
-        tokenizer = auto.from_pretrained(folder, local_files_only=True)
-        preprocessing = read_preprocessing(folder)
+        tokenizer = auto.from_pretrained(reading, local_files_only=True)
+        preprocessing = read_preprocessing(reading)
     except Exception as error:  # whatever a malformed folder makes the library raise
         raise not_loadable(folder, error) from error
     return model.to(plan.device).eval(), tokenizer, preprocessing
