@@ -1,0 +1,67 @@
+"""The command line of training writers of prompts: `limner train writer` and `limner train beautifier`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from limner.flags import Json, tell
+
+Out = Annotated[Path, typer.Option(help="A folder; training goes on from what is in it.")]
+Base = Annotated[str, typer.Option(help="small, a folder, a GGUF file, or a hub id of a causal language model.")]
+Minutes = Annotated[float, typer.Option(help="How long each stage may take.")]
+Steps = Annotated[int, typer.Option(min=1, help="Steps of each stage, where those are fewer.")]
+Start = Annotated[int, typer.Option(min=0, help="Another seed makes another run.")]
+Lora = Annotated[int, typer.Option(min=0, help="Train adapters of this rank, not the whole model (needs peft).")]
+
+
+def train_writer(
+    out: Out,
+    data: Annotated[str, typer.Option(help="world, or a file of InstructPE's rows (.json, .jsonl).")] = "world",
+    base: Base = "small",
+    stage: Annotated[
+        Literal["sft", "reward", "ppo", "all"], typer.Option(help="By examples, scores of prompts, by reward, or all.")
+    ] = "all",
+    scores: Annotated[
+        Path | None, typer.Option(help="Scored prompts (JSON lines); without, content integrity alone is rewarded.")
+    ] = None,
+    minutes: Minutes = 12,
+    steps: Steps = 10**9,
+    seed: Start = 0,
+    rows: Annotated[int, typer.Option(min=1, help="How many of the world's rows to learn from.")] = 40_000,
+    lora: Lora = 0,
+    depth: Annotated[int, typer.Option(min=0, help="Blocks that the reward changes; 0 is a third of them.")] = 0,
+    rate: Annotated[float, typer.Option(min=0, help="Learning rate by reward; 0 is the base's own.")] = 0,
+    negatives: Annotated[bool, typer.Option("--no-negatives", help="No spoiled texts among the samples.")] = False,
+    typical: Annotated[bool, typer.Option("--no-typical", help="Sample from all words.")] = False,
+    vci: Annotated[bool, typer.Option("--no-vci", help="No content integrity in the value.")] = False,
+    json: Json = False,
+) -> None:
+    """Train the writer that turns a prompt and an instruction into the new prompt (DiffChat)."""
+    from limner.train.writer.plan import plan_of
+    from limner.train.writer.run import train_writer
+
+    chosen: dict[str, Any] = {"out": out, "data": data, "base": base, "stage": stage, "scores": scores}
+    chosen |= {"minutes": minutes, "steps": steps, "seed": seed, "rows": rows, "lora": lora, "depth": depth}
+    chosen |= {"rate": rate, "no_negatives": negatives, "no_typical": typical, "no_vci": vci}
+    tell(train_writer(plan_of(chosen)), json)
+
+
+def train_beautifier(
+    data: Annotated[Path, typer.Option(help='Pairs of prompts: JSON lines of {"simple", "long"}.')],
+    out: Out,
+    base: Base = "small",
+    minutes: Minutes = 12,
+    steps: Steps = 10**9,
+    seed: Start = 0,
+    lora: Lora = 0,
+    json: Json = False,
+) -> None:
+    """Train the model that makes a simple prompt one as drawing models like it."""
+    from limner.train.writer.plan import plan_of
+    from limner.train.writer.run import train_beautifier
+
+    chosen: dict[str, Any] = {"out": out, "data": str(data), "base": base, "minutes": minutes, "steps": steps}
+    tell(train_beautifier(plan_of(chosen | {"seed": seed, "lora": lora})), json)
