@@ -9,7 +9,7 @@ PROMPT ?= a red fox to the left of a castle in the snow
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 
-.PHONY: setup draw synth-demo test test-kill test-web test-postgres docs bench bench-learning bench-serving clean
+.PHONY: setup draw synth-demo test test-kill test-web test-postgres docs bench bench-learning bench-serving bench-rollouts clean
 
 draw: $(VENV)/.installed ## draw PROMPT
 	$(BIN)/limner draw "$(PROMPT)"
@@ -45,6 +45,9 @@ bench-learning: $(VENV)/.installed-test ## seconds of a learning step, against t
 
 bench-serving: $(VENV)/.installed-test ## a crowd of clients, a request against a call, a thousand that wait
 	$(BIN)/python benchmarks/serving.py
+
+bench-rollouts: $(VENV)/.installed-test ## the writer's texts and updates a second; TRL=PYTHON compares with trl 1.12 there
+	$(BIN)/python benchmarks/rollouts.py $(if $(TRL),--trl-python $(TRL))
 
 setup: $(VENV)/.installed-test ## everything a developer needs
 

@@ -53,11 +53,11 @@ class Judge:
         return integrity(self.wanted(row), text, threshold=THRESHOLD)
 
     def score(self, rows: Sequence[int], texts: Sequence[str]) -> Tensor:
-        """R for the texts of rows: (n,)."""
+        """R for the texts of rows: (n,). Preference is for y_o: by x_o, leaving all as it is would pay."""
         each = [self.integrity(row, text) for row, text in zip(rows, texts, strict=True)]
         total = self.weights.integrity * torch.tensor(each)
         for kind, regressor in self.regressors.items():
-            gained = regressor.score(texts, [self.rows[row].x_o for row in rows]) - self._references(kind, rows)
+            gained = regressor.score(texts, [self.rows[row].reference for row in rows]) - self._references(kind, rows)
             total += getattr(self.weights, kind) * gained
         return total
 
@@ -65,7 +65,7 @@ class Judge:
         missing = [row for row in dict.fromkeys(rows) if (kind, row) not in self._own]
         if missing:
             own = [self.rows[row] for row in missing]
-            scores = self.regressors[kind].score([row.y for row in own], [row.x_o for row in own])
+            scores = self.regressors[kind].score([row.y for row in own], [row.reference for row in own])
             self._own |= {(kind, row): float(score) for row, score in zip(missing, scores, strict=True)}
         return torch.tensor([self._own[kind, row] for row in rows])
 
