@@ -70,6 +70,7 @@ def test_a_concept_is_learned_listed_shown_drawn_and_removed(
     assert "there is no concept" in run(capsys, "concepts", "show", "gizmo", code=2)
 
 
+@pytest.mark.long
 def test_dreambooth_is_looked_at_on_the_way(
     capsys: pytest.CaptureFixture[str], picture: Path, model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_the_conversation_word_for_word(data: Path) -> None:
     session.store.close()
 
 
+@pytest.mark.long
 def test_a_fresh_process_makes_the_same_bytes(data: Path) -> None:
     command = [sys.executable, "-m", "limner.cli", "sessions", "replay", "fox"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")}

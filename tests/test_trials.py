@@ -38,6 +38,7 @@ def test_the_prompts_alone_need_no_painter(
     assert "methods" not in told
 
 
+@pytest.mark.long
 def test_the_table_with_the_models_that_ship(writer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pictures"
     asked = ["eval", "diffchat", "-n", "1", "--only", "table", "--writer", f"tiny={writer}", "--out", str(out)]

@@ -172,10 +172,11 @@ class Running:
     def _end(self, tell: Callable[[list[Event]], None]) -> None:
         """Tell how it ended, with all that came before. Raises Lost, and LimnerError where the queue keeps failing.
 
-        Then nobody knows: the lease runs out, and the job is done again. What it would look like is of no use any more.
+        Then nobody knows: the lease runs out, and the job is done again. A look on the way is of no use any more.
         """
         with self._lock:
-            self._preview = None
+            if not self.job.params.get("partial_images"):  # who asked for them gets them, however late
+                self._preview = None
         for _ in range(_TRIES - 1):
             try:
                 return self._write(tell)

@@ -233,6 +233,7 @@ def test_image_folder_loads_in_hugging_faces_library(tmp_path: Path) -> None:
     assert json.loads(first["limner"])["id"] == "a"
 
 
+@pytest.mark.long
 def test_shards_of_a_thousand(tmp_path: Path) -> None:
     item, data = entry("a", 1, 1)
     many = [(replace(item, id=f"i{number}", file=f"i{number}.png"), data) for number in range(1001)]

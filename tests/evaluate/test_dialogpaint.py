@@ -106,6 +106,7 @@ def evaluated(edited: Callable[[Picture, Picture], Picture]) -> DialogPaintRepor
     return finish(evaluate_dialogpaint(models, truth, SHAPES, COUNT, attempts=1))
 
 
+@pytest.mark.long
 def test_a_perfect_editor_reaches_the_ceiling_and_harms_nothing() -> None:
     report = evaluated(lambda _, after: after)
     whole = report.rows[-1]
@@ -116,6 +117,7 @@ def test_a_perfect_editor_reaches_the_ceiling_and_harms_nothing() -> None:
     assert report.distances["plain"].fid == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.long
 def test_an_editor_that_does_nothing_succeeds_at_nothing() -> None:
     report = evaluated(lambda before, _: before)
     assert report.rows[-1].plain.success == report.rows[-1].ours.success == 0

@@ -1,5 +1,7 @@
 """One writer from rows to a folder: fine-tuned, its rewards learned, sharpened by PPO; every stage resumes.
 
+On one thread (OMP_NUM_THREADS=1) a run that was stopped goes on bit for bit as it would have.
+
 python -m limner.train.writer.run --data world --base small --out runs/writer
 accelerate launch -m limner.train.writer.run --data rows.jsonl --base FOLDER --out runs/writer --stage ppo
 """

@@ -167,6 +167,7 @@ def by_length(rows: Any, texts: Any) -> Tensor:
     return torch.tensor([float(len(text)) for text in texts])
 
 
+@pytest.mark.long
 def test_processes_write_other_texts_and_stay_one_model(tmp_path: Path) -> None:
     commands = [[sys.executable, "-c", SHARED, str(rank), str(tmp_path)] for rank in range(2)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from limner.instructpe import TEMPLATE, write_rows
@@ -23,6 +25,15 @@ from limner.types import BadInput, ModelUnavailable
 from tests.train.writer.tiny import SIZES, model, rows, tokenizer
 
 OPTIONS = Options(rollouts=8, minibatch=4, epochs=2, longest=12)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Generator[None]:
+    """Several add up in an order that hangs on where in memory the numbers lie."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def plan(out: Path, **changes: Any) -> Plan:
