@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -25,15 +24,6 @@ from limner.types import BadInput, ModelUnavailable
 from tests.train.writer.tiny import SIZES, model, rows, tokenizer
 
 OPTIONS = Options(rollouts=8, minibatch=4, epochs=2, longest=12)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Generator[None]:
-    """Several add up in an order that hangs on where in memory the numbers lie."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def plan(out: Path, **changes: Any) -> Plan:
@@ -114,7 +104,9 @@ def test_a_stopped_run_goes_on_as_it_would_have(tmp_path: Path, tuned: Path, mon
     with pytest.raises(KeyboardInterrupt):
         sharpened(tmp_path / "d", tuned, steps=4)
     train_writer(plan(tmp_path / "d", stage="ppo", steps=4))
-    assert same(whole, load_file(tmp_path / "d" / "ppo" / "model" / "model.safetensors"))
+    resumed = load_file(tmp_path / "d" / "ppo" / "model" / "model.safetensors")
+    # Several threads add up in an order that hangs on where in memory the numbers lie; a step moves weights by 1e-4.
+    assert all(torch.allclose(whole[name], resumed[name], rtol=0, atol=1e-6) for name in whole)
 
 
 def test_another_base_by_a_file_of_rows(tmp_path: Path) -> None:
