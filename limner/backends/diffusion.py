@@ -218,7 +218,7 @@ class DiffusionModel:
     def _drawn(self, batch: Sequence[_Task], on_step_end: Callable[..., dict[str, Any]] | None) -> Tensor:
         """Denoise and decode tasks, a lone one in its own company: each gets the pixels that it gets in any batch."""
         unit = self._unit(batch[0])
-        filled = [*batch, *batch[-1:] * (unit - len(batch))]
+        filled = [*batch, *[batch[-1]] * (unit - len(batch))]
         with in_portions(self._tried.get(((len(filled), *batch[0].shape), unit)) or ()):
             return self._render(filled, on_step_end, unit)[: len(batch)]
 
