@@ -261,7 +261,7 @@ def test_a_picture_of_ones_own_is_taken_and_others_are_not(page: Page, tmp_path:
 def test_a_thing_is_learned_said_and_deleted(page: Page, drawn: str) -> None:
     at(page, drawn)
     page.get_by_role("button", name="Learn", exact=True).click()
-    for name, value in {"name": "foxy", "like": "fox", "steps": "12"}.items():
+    for name, value in {"name": "foxy", "like": "fox", "steps": "60"}.items():
         page.fill(f"#field-{name}", value)
     page.get_by_role("button", name="Learn it").click()
     expect(page.locator(".pending .curve")).to_be_visible()
