@@ -61,3 +61,9 @@ python -m limner.train.ship_dialogue --source runs/dialogue/model
 one limner.train.autoencoder --weights $W/stable-diffusion/vae --rate 0.4 --minutes 36 --out runs/vae-2
 one limner.train.judge --weights $W/judge --rate 0.6 --minutes 32 --out runs/judge-2
 python -m limner.train.ship --autoencoder runs/vae-2/model --judge runs/judge-2
+
+# The sixth day. Heads that score pictures, and the writer of prompts, by examples only: 1,200 steps, then 1,200 more on the same state.
+python -m limner.train.taste --out runs/taste --ship
+python -m limner.train.writer.run --stage sft --steps 1200 --minutes 600 --out runs/writer
+python -m limner.train.writer.run --stage sft --steps 2400 --minutes 600 --rows 80000 --out runs/writer
+python -m limner.train.ship_writer --source runs/writer/sft/model
