@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from limner import terminal
 from limner.flags import Llm, Model, Scorer, studio_of
+from limner.types import BadInput
 
 
 def mcp(
@@ -22,6 +24,8 @@ def mcp(
 
     Tell the agent's program to start this command, and it will speak to it.
     """
+    if importlib.util.find_spec("mcp") is None:
+        raise BadInput("mcp is not installed", "pip install 'limner[mcp]'")
     from limner.agent import server
 
     made = server(studio_of(model=model, scorer=scorer, llm=llm).settings, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import webbrowser
 from contextlib import closing
@@ -14,9 +13,6 @@ import typer
 from limner import terminal
 from limner.flags import Json, tell
 from limner.rating_files import RatingFolder, open_rating
-from limner.types import BadInput
-
-_NEEDED = ("fastapi", "uvicorn")
 
 
 def rate(
@@ -48,8 +44,6 @@ def _told(rating: RatingFolder) -> dict[str, Any]:
 
 
 def _serve(rating: RatingFolder, port: int, opens: bool) -> None:
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise BadInput(f"{missing[0]} is not installed", "pip install 'limner[server]'")
     from limner.web.rate import Server, create_app
     from limner.web.server import address, bind
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import sys
 import webbrowser
@@ -15,15 +14,12 @@ import typer
 
 from limner import terminal
 from limner.flags import Llm, Model, Scorer
-from limner.types import BadInput
 
 if TYPE_CHECKING:
     from limner.config import Settings
     from limner.rating_files import RatingFolder
     from limner.service.staff import Staff
     from limner.web.service import Service
-
-_NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
 def serve(
@@ -68,8 +64,6 @@ def _serve(
     settings: Settings, *, opens: bool, ray: str | None, rate: tuple[Path, Path] | None, log_prompts: bool
 ) -> None:
     """Everything that can be wrong is told before a worker is started."""
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise BadInput(f"{missing[0]} is not installed", "pip install 'limner[server]'")
     from limner.web import logs, security, server, tokens
     from limner.web.app import create_app
     from limner.web.service import Service

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from limner.dialogues import Written, generate_dialogues, generate_edits, read_captions
+from limner.dialogues import generate_dialogues, generate_edits, read_captions
 from limner.image import write_whole
 from limner.protocols import LanguageModel
-from limner.staging import check_target
+from limner.staging import add_lines, check_target, whole_lines
 from limner.types import BadInput, Event
 from limner.world.dialogue import sample_dialogue, to_json
 
@@ -50,20 +49,10 @@ def written_dialogues(
     """
     texts = read_captions(captions)
     check_target(target)
-    done = _whole_lines(target)
+    done = whole_lines(target)
     generate = generate_edits if edits else generate_dialogues
-    with target.open("a", encoding="utf-8") as file:
-        work = generate(model, texts[done:], Random(f"{seed}/{done}"))
-        written = Written()
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                written = end.value
-                break
-            file.write(f"{_line(event)}\n")
-            file.flush()
-            yield Event("dialogues", event.message, done + event.done, len(texts))
+    work = generate(model, texts[done:], Random(f"{seed}/{done}"))
+    written = yield from add_lines(target, work, _line, name="dialogues", done=done, total=len(texts))
     return {"file": str(target), "kept": written.kept, "refused": dict(written.refused), "skipped": done}
 
 
@@ -73,12 +62,3 @@ def _line(event: Event) -> str:
     if event.kind == "edit":
         return json.dumps(asdict(event.data["edit"]), ensure_ascii=False)
     return to_json(event.data["dialogue"])
-
-
-def _whole_lines(path: Path) -> int:
-    """How many lines a file has; what stands behind the last line end is cut off."""
-    with suppress(FileNotFoundError), path.open("r+b") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-        return content.count(b"\n")
-    return 0

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from limner.beautify import Beautify, Built, build_instructpe
+from limner.beautify import Beautify, build_instructpe
 from limner.instructpe import Edit, Row, to_line, write_rows
 from limner.lexicon import OWN, Lexicon
 from limner.protocols import LanguageModel
 from limner.screening import Screen
-from limner.staging import check_target
+from limner.staging import add_lines, check_target, whole_lines
 from limner.types import BadInput, Event
 from limner.world.instructions import world_rows
 
@@ -55,19 +54,9 @@ def written_instructions(
     Raises BadInput for a file that cannot be written.
     """
     check_target(target)
-    done = _whole_lines(target)
-    with target.open("a", encoding="utf-8") as file:
-        work = build_instructpe(edits[done:], beautify, model, screen, lexicon=lexicon)
-        built = Built()
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                built = end.value
-                break
-            file.write(f"{_line(event)}\n")
-            file.flush()
-            yield Event("instructions", event.message, done + event.done, len(edits))
+    done = whole_lines(target)
+    work = build_instructpe(edits[done:], beautify, model, screen, lexicon=lexicon)
+    built = yield from add_lines(target, work, _line, name="instructions", done=done, total=len(edits))
     told: dict[str, Any] = {"file": str(target), "kept": built.kept, "sides": dict(built.sides)}
     return told | {"refused": dict(built.refused), "skipped": done}
 
@@ -76,12 +65,3 @@ def _line(event: Event) -> str:
     if event.kind == "refused":
         return json.dumps({**asdict(event.data["edit"]), "refused": event.message}, ensure_ascii=False)
     return to_line(event.data["row"])
-
-
-def _whole_lines(path: Path) -> int:
-    """How many lines a file has; what stands behind the last line end is cut off."""
-    with suppress(FileNotFoundError), path.open("r+b") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-        return content.count(b"\n")
-    return 0

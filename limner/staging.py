@@ -7,11 +7,14 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from limner.types import BadInput, LimnerError
+from limner.types import BadInput, Event, LimnerError
+
+Result = TypeVar("Result")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -62,3 +65,36 @@ def check_target(path: Path) -> None:
     """Raise BadInput when no file can be written at `path`, before work is done for it."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise BadInput(f"cannot write {path}", "name a file in a folder that exists and is yours")
+
+
+def whole_lines(path: Path) -> int:
+    """How many lines a file has, 0 where there is none; what stands behind the last line end is cut off."""
+    with suppress(FileNotFoundError), path.open("r+b") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+        return content.count(b"\n")
+    return 0
+
+
+def add_lines(
+    target: Path,
+    work: Generator[Event, None, Result],
+    line: Callable[[Event], str],
+    *,
+    name: str,
+    done: int,
+    total: int,
+) -> Generator[Event, None, Result]:
+    """Add what `line` says of each event of `work` to a file as it comes; returns what `work` does.
+
+    Yields an Event `name` for each, counted on from the `done` lines that were there, of `total`.
+    """
+    with target.open("a", encoding="utf-8") as file:
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                return end.value
+            file.write(f"{line(event)}\n")
+            file.flush()
+            yield Event(name, event.message, done + event.done, total)

@@ -126,16 +126,10 @@ def _by_model(tools: Toolbox, source: str) -> Write:
 
 def by_rules(rows: Sequence[Row]) -> list[str]:
     """What the rules make of the rows."""
-    from limner.instruction import parse_instruction
+    from limner.requests import parsed
     from limner.rewrite import rewrite_by_rules
 
-    def meaning(instruction: str) -> Any:
-        try:
-            return parse_instruction(instruction)
-        except BadInput:
-            return None
-
-    return [rewrite_by_rules(row.x, row.i, meaning(row.i)).prompt for row in rows]
+    return [rewrite_by_rules(row.x, row.i, parsed(row.i)).prompt for row in rows]
 
 
 def _senses(tools: Toolbox, asked: Asked, rows: Sequence[Row]) -> Generator[Event, None, Senses]:

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 
 from limner.backends.hardware import Plan
-from limner.instruction import parse_instruction
 from limner.protocols import LanguageModel
+from limner.requests import parsed
 from limner.types import BadInput, UnknownTask
 
 NONE, EMBEDDED = "none", "embedded"
@@ -40,7 +40,7 @@ class WithWriter:
     def reply(self, system: str, user: str, *, schema: dict[str, object], max_tokens: int = 512) -> str:
         """Answer by the writer what it answers, and all else by the language model; raises as they do."""
         request = json.loads(user)
-        if request.get("task") == "rewrite" and (self._always or not _understood(str(request.get("instruction", "")))):
+        if request.get("task") == "rewrite" and (self._always or parsed(str(request.get("instruction", ""))) is None):
             try:
                 return self._writer.reply(system, user, schema=schema, max_tokens=max_tokens)
             except UnknownTask:
@@ -72,10 +72,3 @@ def chosen(named: str | None, language: str) -> str:
     if named is not None:
         return named
     return EMBEDDED if language in _SMALL_TALKERS and _WEIGHTS.is_dir() else NONE
-
-
-def _understood(instruction: str) -> bool:
-    try:
-        return bool(parse_instruction(instruction))
-    except BadInput:
-        return False

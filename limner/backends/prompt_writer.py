@@ -21,12 +21,12 @@ from torch import Tensor
 from limner.backends.hardware import Plan
 from limner.backends.hub import check_configs, check_weights, model_folder, not_loadable, quieten, read_json
 from limner.backends.looking import load_tokenizer
-from limner.instruction import parse_instruction
 from limner.instructpe import TEMPLATE
 from limner.integrity import covered, integrity, reference
 from limner.lexicon import accepted, forms, mentions, words
+from limner.requests import parsed
 from limner.rewrite import rewrite_by_rules
-from limner.types import BadInput, Change, LanguageModelFailed, ModelUnavailable, UnknownTask
+from limner.types import LanguageModelFailed, ModelUnavailable, UnknownTask
 from limner.world import wording
 
 NAME = "writer"
@@ -184,11 +184,7 @@ def _one_line(text: str) -> str:
 
 def _described(x: str, i: str) -> str:
     """What the rules make of the prompt: that much a writer must say, too."""
-    try:
-        change: Change | None = parse_instruction(i)
-    except BadInput:
-        change = None
-    return rewrite_by_rules(x, i, change).prompt
+    return rewrite_by_rules(x, i, parsed(i)).prompt
 
 
 _TABLES = (wording.STYLE_TAGS, wording.TIME_TAGS, wording.WEATHER_TAGS)

@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,19 +33,27 @@ def ship_dialogue(source: Path, count: int = DIALOGUES, target: Path = WEIGHTS /
     It is measured by the loader that users have, on the weights that ship. Raises ValueError when they are too large.
     """
     model = from_folder(BlenderbotForConditionalGeneration, source, dtype=torch.float32).eval()
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
-    nn.Module.half(model)
-    to_folder(model, target)
-    size = (target / "model.safetensors").stat().st_size
-    if size > MAX_BYTES:
-        shutil.rmtree(target)
-        raise ValueError(f"the weights have {size} bytes, more than {MAX_BYTES}: train a smaller model")
+    in_halves(model, source, target, MAX_BYTES)
     loaded = load_dialogue(str(target), plan=plan(precision="float32"), fallback=RulesModel())
     rows = evaluate_dialogue(clarify_by(loaded), held_out_dialogues(count), perplexity=loaded.perplexity)
     reached = {row.measure: round(row.score, 3) for row in rows}
     (target / "limner.json").write_text(json.dumps({"reached": reached}, indent=1))
     return reached
+
+
+def in_halves(model: Any, source: Path, target: Path, most: int) -> None:
+    """Copy the folder of a model to `target`, its weights in half precision.
+
+    Raises ValueError, and leaves nothing, when these have over `most` bytes.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    nn.Module.half(model)
+    to_folder(model, target)
+    size = (target / "model.safetensors").stat().st_size
+    if size > most:
+        shutil.rmtree(target)
+        raise ValueError(f"the weights have {size} bytes, more than {most}: train a smaller model")
 
 
 def main() -> None:

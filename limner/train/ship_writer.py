@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from limner.backends.hub import WEIGHTS
-from limner.train.libraries import to_folder
+from limner.train.ship_dialogue import in_halves
 from limner.train.writer.base import load_base
 from limner.train.writer.exam import examine
 from limner.world.instructions import world_rows
@@ -31,14 +29,7 @@ def ship_writer(source: Path, count: int = ROWS, target: Path = WEIGHTS / "write
     It is measured on the weights that ship. Raises ValueError when they are too large.
     """
     base = load_base(str(source))
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
-    nn.Module.half(base.model)
-    to_folder(base.model, target)
-    size = (target / "model.safetensors").stat().st_size
-    if size > MAX_BYTES:
-        shutil.rmtree(target)
-        raise ValueError(f"the weights have {size} bytes, more than {MAX_BYTES}: train a smaller model")
+    in_halves(base.model, source, target, MAX_BYTES)
     found = examine(load_base(str(target), dtype=torch.float32), list(world_rows(count, 0, held_out=True)))
     reached = {name: value for name, value in found.items() if "second" not in name}
     (target / "limner.json").write_text(json.dumps({"reached": reached}, indent=1))

@@ -8,7 +8,7 @@ from typing import Any
 from limner import history
 from limner.rewrite import word_diff
 from limner.store import SessionState
-from limner.turn import Turn, path_to
+from limner.turn import Turn, by_id, path_to
 
 _SHOWN = (
     "picture", "prompt", "instruction", "scores", "threshold", "passed", "checks", "question", "choices", "reply",
@@ -83,8 +83,7 @@ def _now(path: Sequence[Turn]) -> dict[str, Any] | None:
 
 def row(name: str, state: SessionState, turns: Sequence[Turn]) -> dict[str, Any]:
     """A session in a list."""
-    known = {turn.id: turn for turn in turns}
-    now = history.now_at(path_to(state.tip, known))
+    now = history.now_at(path_to(state.tip, by_id(turns)))
     return {
         "name": name,
         "turns": len(turns),
