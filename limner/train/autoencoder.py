@@ -24,6 +24,7 @@ from torch import Tensor
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
+from limner.train.precision import trained_in
 from limner.types import Picture
 from limner.world.render import render
 from limner.world.sample import STAGES, Palette, sample_scene
@@ -126,7 +127,7 @@ def _l1(drawn: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 def losses(model: AutoencoderKL, old: AutoencoderKL | None, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
     """The loss on what `crops` gave, its parts, and the PSNR in dB; `old` is the model whose latents are to stay."""
     truth, weight, clear = batch
-    latents = posterior(model, truth.bfloat16())
+    latents = posterior(model, truth.to(model.dtype))
     drawn = decode(model, latents.sample())
     kl = latents.kl().float().mean() / (CROP * CROP * 3)
     rebuilt = reconstruction_loss(drawn, truth, weight)
@@ -139,14 +140,14 @@ def losses(model: AutoencoderKL, old: AutoencoderKL | None, batch: tuple[Tensor,
 def _moved(means: Tensor, old: AutoencoderKL, truth: Tensor, clear: Tensor) -> Tensor:
     """Mean squared distance of clear scenes' latents from the old ones."""
     with torch.no_grad():
-        before: Tensor = posterior(old, truth.bfloat16()).mean
+        before: Tensor = posterior(old, truth.to(old.dtype)).mean
     return ((means - before).float().square().mean((1, 2, 3)) * clear).mean()
 
 
 def begin(start: Path | None, *, decoder_only: bool) -> tuple[AutoencoderKL, AutoencoderKL | None]:
-    """The model to train, in bfloat16: new, or from a folder and then with the anchor of its latents; with the
+    """The model to train, in `trained_in()`: new, or from a folder and then with the anchor of its latents; with the
     encoder frozen, and needing no anchor, for `decoder_only`."""
-    model = (from_folder(AutoencoderKL, start) if start else new_autoencoder()).bfloat16()
+    model = (from_folder(AutoencoderKL, start) if start else new_autoencoder()).to(trained_in())
     old = copy.deepcopy(model).eval().requires_grad_(False) if start and not decoder_only else None
     if decoder_only:
         model.encoder.requires_grad_(False)

@@ -29,6 +29,7 @@ from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
+from limner.train.precision import trained_in
 from limner.train.tokenizer import LENGTH, TOKENS
 from limner.world.caption import NUMBERS, caption, facts, phrase
 from limner.world.sample import Palette, sample_scene
@@ -144,7 +145,7 @@ def encode_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: Sequence[str
 
 def encode_pictures(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Unit features of pictures (n, 256) and of their patches (n, 64, 256)."""
-    out = model.vision_model(pixel_values=pixels)
+    out = model.vision_model(pixel_values=pixels.to(model.dtype))
     whole = model.visual_projection(out.pooler_output).float()
     patches = model.visual_projection(model.vision_model.post_layernorm(out.last_hidden_state[:, 1:])).float()
     return F.normalize(whole, dim=-1), F.normalize(patches, dim=-1)
@@ -175,13 +176,13 @@ class Scales(nn.Module):
 
 
 def begin(start: Path | None) -> CLIPModel:
-    """The model to train, in bfloat16: new, with a logit scale of 10, or with the weights in a folder."""
+    """The model to train, in `trained_in()`: new, with a logit scale of 10, or with the weights in a folder."""
     model = new_clip()
     if start:
         model.load_state_dict(from_folder(CLIPModel, start).state_dict())
     else:
         nn.init.constant_(model.logit_scale, 2.3)
-    return model.bfloat16().train()
+    return model.to(trained_in()).train()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ def new_batch(rng: Random, count: int, palette: Palette | None = None) -> Batch:
     stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=count)
     shown = [show(sample_scene(rng, stage, palette), rng, palette) for stage in stages]
     scenes = [each.scene for each in shown]
-    pixels = disturb(to_tensor([each.picture for each in shown]), rng).bfloat16()
+    pixels = disturb(to_tensor([each.picture for each in shown]), rng)
     keywords = keyword_batch(shown, rng)
     captions = [caption(scene, rng) for scene in scenes]
     nouns = sorted({thing.concept for scene in scenes for thing in scene.things})

@@ -21,6 +21,7 @@ from limner.train.autoencoder import to_tensor
 from limner.train.libraries import seed_torch
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
+from limner.train.precision import trained_in
 from limner.world.judge import COLOUR_NAMES, GLOBALS, GRID, Judge, JudgeNet
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
@@ -84,7 +85,7 @@ def disturb(pixels: Tensor, rng: Random) -> Tensor:
 
 def losses(net: JudgeNet, scenes: Sequence[Scene], pixels: Tensor) -> dict[str, Tensor]:
     """The loss on pictures (n, 3, 128, 128) of these scenes, and its parts."""
-    cells, whole = net(pixels.bfloat16())
+    cells, whole = net(pixels.to(next(net.parameters()).dtype))
     heat, truth = targets(scenes, CORE_CONCEPTS)
     found = focal(cells[:, : len(CORE_CONCEPTS)], heat)
     colour, place = cell_losses(cells[:, len(CORE_CONCEPTS) :], truth)
@@ -124,7 +125,7 @@ def main() -> None:
     args = parser.parse_args()
     start_processes()
     seed_torch(1)
-    net = begin(args.weights).bfloat16().train()
+    net = begin(args.weights).to(trained_in()).train()
     rates = Rates(muon=0.02 * args.rate, adamw=2e-3 * args.rate, ema=0.995)
     optimizer = MixedOptimizer(net.named_parameters(), rates)
 

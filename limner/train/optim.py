@@ -13,6 +13,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from limner.train.muon import Muon
+from limner.train.precision import trained_in
+
 _LEAST_MATRIX_SIDE = 16
 """Thinner matrices (the first and last convolutions) gain nothing from orthogonal updates."""
 
@@ -41,7 +44,7 @@ class MixedOptimizer:
         self.matrices = {name for name, master in self.masters.items() if _is_matrix(name, master)}
         muon = [m for name, m in self.masters.items() if name in self.matrices]
         others = [m for name, m in self.masters.items() if name not in self.matrices]
-        self.muon = torch.optim.Muon(muon, lr=rates.muon, momentum=0.95, weight_decay=rates.weight_decay)
+        self.muon = Muon(muon, lr=rates.muon, momentum=0.95, weight_decay=rates.weight_decay, dtype=trained_in())
         self.adamw = torch.optim.AdamW(others, lr=rates.adamw, betas=(0.9, 0.98), weight_decay=rates.weight_decay)
         self.steps = 0
 

@@ -23,7 +23,7 @@ from limner.evaluate.dialogue import clarify_by, evaluate_dialogue, held_out_dia
 from limner.train.libraries import from_folder, to_folder
 
 DIALOGUES = 500
-MAX_BYTES = 850_000
+MAX_BYTES = 3_200_000
 """What the weights may take up in the package."""
 
 

@@ -31,6 +31,7 @@ from limner.train.autoencoder import posterior, to_tensor
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
+from limner.train.precision import trained_in
 from limner.world.caption import caption
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
@@ -114,7 +115,7 @@ class Pool:
         fresh = max(count // REUSE, count - len(self.waiting))
         stages = rng.choices(list(shares), list(shares.values()), k=fresh)
         scenes = [sample_scene(rng, stage, palette) for stage in stages]
-        pixels = to_tensor([render(scene) for scene in scenes]).bfloat16()
+        pixels = to_tensor([render(scene) for scene in scenes]).to(self.vae.dtype)
         with torch.no_grad():
             latents: Tensor = posterior(self.vae, pixels).mean.float() * self.scale
         new = list(zip(scenes, latents, strict=True))
@@ -174,13 +175,14 @@ class Parts:
 
 
 def begin(autoencoder: Path, clip: Path, start: Path | None, *, freeze_text: bool) -> Parts:
-    """The parts in bfloat16, from the autoencoder's and CLIP's folders; U-Net and text tower new, or of `start`."""
-    vae = from_folder(AutoencoderKL, autoencoder).bfloat16().eval().requires_grad_(False)
+    """The parts, from the autoencoder's and CLIP's folders; U-Net and text tower new, or of `start`."""
+    dtype = trained_in()
+    vae = from_folder(AutoencoderKL, autoencoder).to(dtype).eval().requires_grad_(False)
     tower = start / "text_encoder" if start else clip
-    text = from_folder(CLIPTextModel, tower, attn_implementation="eager").bfloat16().requires_grad_(not freeze_text)
+    text = from_folder(CLIPTextModel, tower, attn_implementation="eager").to(dtype).requires_grad_(not freeze_text)
     unet = from_folder(UNet2DConditionModel, start / "unet") if start else new_unet()
     unet.set_attn_processor(AttnProcessor())
-    return Parts(vae, from_folder(CLIPTokenizer, clip), text, unet.bfloat16().train(), new_scheduler())
+    return Parts(vae, from_folder(CLIPTokenizer, clip), text, unet.to(dtype).train(), new_scheduler())
 
 
 def main() -> None:
