@@ -1,9 +1,10 @@
 """The queue of jobs: kept in the store's database, bounded, and handed out in leases to workers that may die.
 
-Every method is one transaction, beside which nobody else writes: what returned is durable, and a job's last event is
-there exactly when its state says that it has ended. A worker keeps its jobs by renewing their leases; when it does not,
-another one takes them over, and what the first then says of them is refused (Lost). Every method raises LimnerError, in
-one line, when the database fails; nothing is changed then.
+Every method is one transaction, beside which nobody else writes, and a job's last event is there exactly when its state
+says that it has ended. What returned outlives any kill; a job that was accepted or called off outlives a power cut,
+too, and is done again if what its worker did with it did not. A worker keeps its jobs by renewing their leases; when it
+does not, another one takes them over, and what the first then says of them is refused (Lost). Every method raises
+LimnerError, in one line, when the database fails; nothing is changed then.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class JobQueue:
         values = steps.new(user, kind, params, shape)
         with self._reading() as jobs:  # Who is turned away does not wait for a writer.
             self._check_room(jobs)
-        with self._writing() as jobs:
+        with self._writing(lasting=True) as jobs:
             self._check_room(jobs)
             if missing := self._missing(params):
                 raise BadInput(f"there is no picture {missing[:64]}", "upload it again")
@@ -68,7 +69,7 @@ class JobQueue:
 
     def cancel(self, job_id: str, user: str | None = None) -> Job:
         """End a job that waits; ask its worker to end one that runs; leave one that has ended. Raises as `get`."""
-        with self._writing() as jobs:
+        with self._writing(lasting=True) as jobs:
             record = steps.known(jobs, job_id, user)
             if record["state"] == "queued" or steps.expired(record, jobs.now):
                 steps.end(jobs, record, "cancelled", {})
@@ -204,7 +205,7 @@ class JobQueue:
 
     def sweep(self, keep_days: float) -> int:
         """Remove jobs that ended so many days ago, their events, and pictures that nothing names any more."""
-        with self._writing() as jobs:
+        with self._writing(lasting=True) as jobs:
             removed = jobs.remove(ENDS, jobs.now - keep_days * _DAY)
         if removed:
             self.store.tidy()
@@ -218,8 +219,9 @@ class JobQueue:
     def _reading(self) -> AbstractContextManager[Jobs]:
         return reading(self.store.database)
 
-    def _writing(self) -> AbstractContextManager[Jobs]:
-        return writing(self.store.database)
+    def _writing(self, *, lasting: bool = False) -> AbstractContextManager[Jobs]:
+        """A disk's sync is most of what a job costs beside its work: only what cannot be done again waits for one."""
+        return writing(self.store.database, lasting=lasting)
 
     def _changed(self) -> None:
         for call in self.on_change:

@@ -1,6 +1,7 @@
 """A database to read from and to write to, one writer at a time, whose failures are told in one line.
 
 SQLite keeps a write-ahead log and syncs it at every commit; a commit that returned outlives a kill and a power cut.
+One that is not `lasting` is not synced: it outlives a kill, and a power cut once a later commit was synced.
 """
 
 from __future__ import annotations
@@ -81,12 +82,13 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Generator[sa.Connection]:
+    def writing(self, *, lasting: bool = True) -> Generator[sa.Connection]:
         """A transaction that no other one writes beside; committed when the block ends well, else undone."""
         with self._writers, self._told(), self._engine.connect() as plain:
-            connection = plain.execution_options(limner_writes=True)
+            connection = plain.execution_options(limner_writes="lasting" if lasting else "for now")
             with connection.begin():
                 if connection.dialect.name == "postgresql":
+                    connection.execute(sa.text(f"SET LOCAL synchronous_commit = {'on' if lasting else 'off'}"))
                     connection.execute(sa.text(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'"))
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS)))
                 yield connection
@@ -145,13 +147,15 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     """Transactions are begun by `_begin_sqlite` and not by the driver, which would leave some statements outside."""
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     """A writer takes its lock at once: one that had begun to read could not wait for it."""
     writes = connection.get_execution_options().get("limner_writes")
+    if writes:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if writes == 'lasting' else 'NORMAL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

@@ -38,9 +38,9 @@ def reading(database: Database) -> Generator[Jobs]:
 
 
 @contextmanager
-def writing(database: Database) -> Generator[Jobs]:
+def writing(database: Database, *, lasting: bool = True) -> Generator[Jobs]:
     """The jobs, which nobody else changes in the block; what the block changed is there as a whole or not at all."""
-    with database.writing() as connection:
+    with database.writing(lasting=lasting) as connection:
         yield Jobs(connection)
 
 

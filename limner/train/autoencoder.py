@@ -24,7 +24,7 @@ from torch import Tensor
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.precision import trained_in
+from limner.train.precision import cast
 from limner.types import Picture
 from limner.world.render import render
 from limner.world.sample import STAGES, Palette, sample_scene
@@ -145,9 +145,9 @@ def _moved(means: Tensor, old: AutoencoderKL, truth: Tensor, clear: Tensor) -> T
 
 
 def begin(start: Path | None, *, decoder_only: bool) -> tuple[AutoencoderKL, AutoencoderKL | None]:
-    """The model to train, in `trained_in()`: new, or from a folder and then with the anchor of its latents; with the
-    encoder frozen, and needing no anchor, for `decoder_only`."""
-    model = (from_folder(AutoencoderKL, start) if start else new_autoencoder()).to(trained_in())
+    """The model to train, in the precision of `cast`: new, or from a folder and then with the anchor of its latents;
+    with the encoder frozen, and needing no anchor, for `decoder_only`."""
+    model = cast(from_folder(AutoencoderKL, start) if start else new_autoencoder())
     old = copy.deepcopy(model).eval().requires_grad_(False) if start and not decoder_only else None
     if decoder_only:
         model.encoder.requires_grad_(False)

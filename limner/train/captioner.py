@@ -25,7 +25,7 @@ from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder, write_preprocessing
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.precision import trained_in
+from limner.train.precision import cast
 from limner.train.ship import WEIGHTS
 from limner.train.towers import give_vision
 from limner.world.caption import NUMBERS, RELATION_PHRASES, describe
@@ -139,11 +139,11 @@ def keep(model: BlipForConditionalGeneration, tokenizer: BertTokenizer, folder: 
 
 
 def begin(clip: Path, start: Path | None, tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
-    """The model to train, in `trained_in()`: from CLIP, or with the weights in a folder."""
+    """The model to train, in the precision of `cast`: from CLIP, or with the weights in a folder."""
     model = captioner_from(from_folder(CLIPModel, clip, dtype=torch.float32), tokenizer, PALETTE)
     if start:
         model.load_state_dict(from_folder(BlipForConditionalGeneration, start).state_dict())
-    return model.to(trained_in()).train()
+    return cast(model).train()
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.precision import trained_in
+from limner.train.precision import cast
 from limner.train.tokenizer import LENGTH, TOKENS
 from limner.world.caption import NUMBERS, caption, facts, phrase
 from limner.world.sample import Palette, sample_scene
@@ -176,13 +176,13 @@ class Scales(nn.Module):
 
 
 def begin(start: Path | None) -> CLIPModel:
-    """The model to train, in `trained_in()`: new, with a logit scale of 10, or with the weights in a folder."""
+    """The model to train, in the precision of `cast`: new, with a logit scale of 10, or with a folder's weights."""
     model = new_clip()
     if start:
         model.load_state_dict(from_folder(CLIPModel, start).state_dict())
     else:
         nn.init.constant_(model.logit_scale, 2.3)
-    return model.to(trained_in()).train()
+    return cast(model).train()
 
 
 @dataclass(frozen=True, slots=True)

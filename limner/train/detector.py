@@ -27,7 +27,7 @@ from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder, write_preprocessing
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.precision import trained_in
+from limner.train.precision import cast
 from limner.train.ship import WEIGHTS
 from limner.train.towers import owl_from, query_tokenizer
 from limner.types import Box
@@ -198,7 +198,7 @@ def keep(model: OwlViTForObjectDetection, tokenizer: CLIPTokenizer, folder: Path
 
 
 def begin(clip: Path, start: Path | None) -> tuple[OwlViTForObjectDetection, CLIPTokenizer]:
-    """The model to train, from CLIP or with the weights in a folder: towers in `trained_in()`, the text tower frozen,
+    """The model to train, from CLIP or with a folder's weights: towers in the precision of `cast`, text's frozen,
     heads in float32, as a box in bfloat16 would be rounded to 1/256 of the picture."""
     tokenizer, old_ids = query_tokenizer(from_folder(CLIPTokenizer, clip), known_words())
     model = owl_from(from_folder(CLIPModel, clip, dtype=torch.float32), old_ids)
@@ -207,7 +207,7 @@ def begin(clip: Path, start: Path | None) -> tuple[OwlViTForObjectDetection, CLI
     for part in (model.owlvit.text_model, model.owlvit.text_projection):
         part.requires_grad_(False)
     for part in (model.owlvit, model.layer_norm):
-        part.to(trained_in())
+        cast(part)
     # Hundreds of times steeper than all the rest, it alone would decide how far gradients are clipped. AdamW, which
     # trains it, does not mind the scale.
     for weight in model.class_head.logit_shift.parameters():

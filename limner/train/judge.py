@@ -21,7 +21,7 @@ from limner.train.autoencoder import to_tensor
 from limner.train.libraries import seed_torch
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.precision import trained_in
+from limner.train.precision import cast
 from limner.world.judge import COLOUR_NAMES, GLOBALS, GRID, Judge, JudgeNet
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
@@ -125,7 +125,7 @@ def main() -> None:
     args = parser.parse_args()
     start_processes()
     seed_torch(1)
-    net = begin(args.weights).to(trained_in()).train()
+    net = cast(begin(args.weights)).train()
     rates = Rates(muon=0.02 * args.rate, adamw=2e-3 * args.rate, ema=0.995)
     optimizer = MixedOptimizer(net.named_parameters(), rates)
 

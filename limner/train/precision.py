@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from limner.backends import hardware
 from limner.config import load_settings
+
+_Part = TypeVar("_Part", bound=nn.Module)
+
+
+def cast(part: _Part) -> _Part:
+    """The part itself, its weights in `trained_in()` from now on."""
+    nn.Module.to(part, trained_in())
+    return part
 
 
 @cache

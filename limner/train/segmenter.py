@@ -23,7 +23,7 @@ from limner.train.judge import disturb
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.precision import trained_in
+from limner.train.precision import cast
 from limner.types import Box
 from limner.world.render import annotate
 from limner.world.sample import Palette, sample_scene
@@ -171,12 +171,12 @@ def keep(model: SamModel, folder: Path) -> None:
 
 
 def begin(start: Path | None) -> SamModel:
-    """The model to train, new or with the weights in a folder: the encoder in `trained_in()`, the rest in float32, as a
+    """The model to train, new or with a folder's weights: encoder in the precision of `cast`, the rest in float32, as a
     box in bfloat16 would be rounded to 1/256 of the picture."""
     model = new_segmenter()
     if start:
         model.load_state_dict(from_folder(SamModel, start).state_dict())
-    model.vision_encoder.to(trained_in())
+    cast(model.vision_encoder)
     return model.train()
 
 

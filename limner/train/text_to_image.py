@@ -31,7 +31,7 @@ from limner.train.autoencoder import posterior, to_tensor
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.precision import trained_in
+from limner.train.precision import cast
 from limner.world.caption import caption
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
@@ -176,13 +176,12 @@ class Parts:
 
 def begin(autoencoder: Path, clip: Path, start: Path | None, *, freeze_text: bool) -> Parts:
     """The parts, from the autoencoder's and CLIP's folders; U-Net and text tower new, or of `start`."""
-    dtype = trained_in()
-    vae = from_folder(AutoencoderKL, autoencoder).to(dtype).eval().requires_grad_(False)
+    vae = cast(from_folder(AutoencoderKL, autoencoder)).eval().requires_grad_(False)
     tower = start / "text_encoder" if start else clip
-    text = from_folder(CLIPTextModel, tower, attn_implementation="eager").to(dtype).requires_grad_(not freeze_text)
+    text = cast(from_folder(CLIPTextModel, tower, attn_implementation="eager")).requires_grad_(not freeze_text)
     unet = from_folder(UNet2DConditionModel, start / "unet") if start else new_unet()
     unet.set_attn_processor(AttnProcessor())
-    return Parts(vae, from_folder(CLIPTokenizer, clip), text, unet.to(dtype).train(), new_scheduler())
+    return Parts(vae, from_folder(CLIPTokenizer, clip), text, cast(unet).train(), new_scheduler())
 
 
 def main() -> None:

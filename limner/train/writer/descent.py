@@ -26,27 +26,42 @@ def cosine(spent: float, warm_up: float = 0.03) -> float:
 
 
 class Descent:
-    """Steps parameters downwards. Biases and the weights of norms, which have one dimension, are not decayed."""
+    """Steps parameters downwards. Biases and the weights of norms, which have one dimension, are not decayed.
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], rate: float, weight_decay: float = 0.0) -> None:
+    `quick` names beginnings of names and by how many times their rate is higher: what begins from nothing has a longer
+    way than what was trained before.
+    """
+
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter]],
+        rate: float,
+        weight_decay: float = 0.0,
+        quick: Mapping[str, float] | None = None,
+    ) -> None:
         self.rate = rate
         self.parameters = dict(named)
-        matrices = [p for p in self.parameters.values() if p.ndim > 1]
-        others = [p for p in self.parameters.values() if p.ndim <= 1]
-        groups: Any = [
-            {"params": matrices, "weight_decay": weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.adamw = torch.optim.AdamW(groups, lr=rate, betas=BETAS, eps=1e-8)
+        quick = quick or {}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            times = next((times for start, times in quick.items() if name.startswith(start)), 1.0)
+            groups.setdefault((times, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+        settings: Any = [{"params": p, "weight_decay": decay, "times": times} for (times, decay), p in groups.items()]
+        self.adamw = torch.optim.AdamW(settings, lr=rate, betas=BETAS, eps=1e-8)
         self.steps = 0
 
-    def step(self, spent: float) -> float:
-        """One update at the rate for this share of the run; returns the norm of the gradient, which is cut to 1."""
+    def step(self, spent: float, only: str = "") -> float:
+        """One update at the rate for this share of the run; returns the norm of the gradient, which is cut to 1.
+
+        `only` leaves alone what has another beginning to its name.
+        """
         if dist.is_initialized():
             _average(list(self.parameters.values()))
+        for name, parameter in self.parameters.items():
+            parameter.grad = parameter.grad if name.startswith(only) else None
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), _LONGEST_GRADIENT)
         for group in self.adamw.param_groups:
-            group["lr"] = self.rate * cosine(spent)
+            group["lr"] = self.rate * group["times"] * cosine(spent)
         self.adamw.step()  # pyright: ignore[reportUnknownMemberType]
         self.adamw.zero_grad()
         self.steps += 1

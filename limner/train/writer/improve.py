@@ -14,7 +14,7 @@ from limner.train.loop import Budget
 from limner.train.writer.descent import Descent
 from limner.train.writer.group import agreed, rank
 from limner.train.writer.log import Log
-from limner.train.writer.policy import Policy
+from limner.train.writer.policy import VALUE_HEAD, Policy
 from limner.train.writer.ppo import Options, Task, collect, learn
 from limner.train.writer.values import Leash, Moments
 
@@ -86,5 +86,6 @@ def _iteration(job: Job, progress: Progress, rng: Random, spent: float) -> dict[
         job.policy, job.tokenizer, job.task, rows, job.options, rng, progress.leash, progress.moments
     )
     written = time.monotonic()
-    learned = learn(job.policy, job.descent, seen, job.options, rng, spent)
+    only = VALUE_HEAD if progress.iteration < job.options.warm else ""
+    learned = learn(job.policy, job.descent, seen, job.options, rng, spent, only)
     return figures | learned | {"collect_s": written - began, "learn_s": time.monotonic() - written}

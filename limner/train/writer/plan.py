@@ -18,7 +18,7 @@ from limner.types import BadInput
 
 Stage = Literal["sft", "reward", "ppo", "all"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-_PLAIN = ("out", "base", "data", "stage", "scores", "minutes", "steps", "seed", "rows", "lora", "depth", "rate")
+_PLAIN = ("out", "base", "data", "stage", "scores", "minutes", "steps", "seed", "rows", "lora", "depth", "rate", "hard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,10 @@ class Plan:
     depth: int = 0
     rate: float = 0.0
     """Of PPO; 0 takes the paper's 5e-6, and 1e-4 for the small writer."""
+
+    hard: int = 0
+    """PPO takes its rows from so many first ones: those that the fine-tuned writer gets wrong, and as many others. 0
+    takes all rows as they come, most of which it gets right and learns nothing from."""
 
     negatives: bool = True
     sizes: Sizes = field(default_factory=Sizes)
@@ -83,5 +87,7 @@ def plan_of(args: Mapping[str, Any]) -> Plan:
         options = replace(options, mass=1.0)
     if args.get("no_vci"):
         options = replace(options, alpha=0.0)
+    options = replace(options, **{name: args[name] for name in ("epochs", "warm") if args.get(name) is not None})
+    weights = Weights() if args.get("truth") is None else Weights(truth=args["truth"])
     chosen = {name: args[name] for name in _PLAIN if args.get(name) is not None}
-    return Plan(**chosen, negatives=not args.get("no_negatives"), options=options)
+    return Plan(**chosen, negatives=not args.get("no_negatives"), options=options, weights=weights)

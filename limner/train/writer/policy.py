@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from limner.train.writer.rollout import Layout, positions_of, takes_positions
 from limner.types import ModelUnavailable
 
+VALUE_HEAD = "value_head"
+"""How the names of the value head's parameters begin."""
+
 _NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
 
 
@@ -102,7 +105,7 @@ class Policy:
             if parameter.requires_grad:
                 yield name, parameter
         for name, parameter in self.value_head.named_parameters():
-            yield f"value_head.{name}", parameter
+            yield f"{VALUE_HEAD}.{name}", parameter
 
     @torch.no_grad()
     def look(self, layout: Layout) -> tuple[Trunk, Judgement, Tensor]:

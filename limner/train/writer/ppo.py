@@ -47,6 +47,9 @@ class Options:
     value_scale: float = 0.5
     alpha: float = 0.05
     mass: float = TYPICAL
+    warm: int = 0
+    """Rounds at the beginning in which the value head learns alone: one that knows nothing blames every token alike."""
+
     longest: int = 256
     limit: float = 10.0
     """Scores are cut to plus and minus this before they are divided by their running deviation."""
@@ -188,9 +191,12 @@ def loss(new: Judgement, seen: Experience, options: Options) -> dict[str, Tensor
 
 
 def learn(
-    policy: Policy, descent: Descent, seen: Experience, options: Options, rng: Random, spent: float
+    policy: Policy, descent: Descent, seen: Experience, options: Options, rng: Random, spent: float, only: str = ""
 ) -> dict[str, float]:
-    """Go over the experience `epochs` times in random minibatches; returns the means of what was measured."""
+    """Go over the experience `epochs` times in random minibatches; returns the means of what was measured.
+
+    `only` is the beginning of the names of what is stepped, as in `Descent.step`.
+    """
     rows = list(range(len(seen.mask)))
     measured: list[dict[str, float]] = []
     for _ in range(options.epochs):
@@ -200,5 +206,5 @@ def learn(
             found = loss(policy.judge(part.trunk), part, options)
             found["loss"].backward()  # pyright: ignore[reportUnknownMemberType]
             measured.append({name: float(value.detach()) for name, value in found.items()})
-            measured[-1]["norm"] = descent.step(spent)
+            measured[-1]["norm"] = descent.step(spent, only)
     return {name: fmean(each[name] for each in measured) for name in measured[0]}

@@ -25,10 +25,11 @@ from limner.train.writer.data import LENGTH, encode, encode_all
 from limner.train.writer.descent import Descent
 from limner.train.writer.exam import examine
 from limner.train.writer.group import device, meet, rank
+from limner.train.writer.hard import hard_rows
 from limner.train.writer.improve import Job, improve
 from limner.train.writer.log import say
 from limner.train.writer.plan import STAGES, Plan, begin, plan_of
-from limner.train.writer.policy import Policy
+from limner.train.writer.policy import VALUE_HEAD, Policy
 from limner.train.writer.reward import (
     KINDS,
     Recipe,
@@ -43,6 +44,9 @@ from limner.train.writer.sft import Recipe as SftRecipe
 from limner.train.writer.sft import train_base, train_small
 from limner.train.writer.task import Judge, writing_task
 from limner.types import BadInput
+
+QUICKER = 20.0
+"""By so many times the value head's rate is higher than that of the blocks."""
 
 
 def train_writer(plan: Plan) -> dict[str, Any]:
@@ -154,12 +158,15 @@ def reinforce(plan: Plan, learned: Sequence[Row], unseen: Sequence[Row]) -> dict
     base = _placed(load_base(str(writer_folder(plan))), plan.lora)
     folder = plan.out / plan.ppo_name
     rows = _readable(base, learned)
+    if plan.hard:
+        rows = hard_rows(base, rows[: plan.hard], plan.out / "hard.json")
     judge = Judge(rows, rewards_of(plan), plan.weights)
     task = writing_task(base.tokenizer, rows, judge, negatives=plan.negatives, room=1)
     seed_torch(plan.seed)
     third = max(1, int(base.model.config.num_hidden_layers) // 3)
     policy = Policy(base.model, 0 if plan.lora else plan.depth or third)
-    descent = Descent(policy.trained(), plan.rate or (1e-4 if plan.base == SMALL else 5e-6), weight_decay=1e-6)
+    rate = plan.rate or (1e-4 if plan.base == SMALL else 5e-6)
+    descent = Descent(policy.trained(), rate, weight_decay=1e-6, quick={VALUE_HEAD: QUICKER})
     job = Job(policy, base.tokenizer, task, descent, plan.options)
     budget = Budget(minutes=plan.minutes, steps=plan.steps)
     figures = improve(job, folder, budget, plan.seed)
@@ -213,6 +220,8 @@ def main() -> None:
     for name, kind in (("minutes", float), ("steps", int), ("seed", int), ("rows", int), ("lora", int), ("depth", int)):
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--rate", type=float, help="of PPO")
+    for name, kind in (("epochs", int), ("warm", int), ("truth", float), ("hard", int)):
+        parser.add_argument(f"--{name}", type=kind, help="of PPO; see limner.train.writer.plan")
     for name in ("negatives", "typical", "vci"):
         parser.add_argument(f"--no-{name}", action="store_true")
     print(json.dumps(train_writer(plan_of(vars(parser.parse_args())))))

@@ -1,7 +1,8 @@
 """What the writer is rewarded for: its prompts better than the row's own, and nothing of what was asked lost.
 
 R = w_a (a - a_ref) + w_p (p - p_ref) + w_c CI. The paper gives no weights; these are BeautifulPrompt's with 1 for CI
-(methods 2.3). Lengths are not rewarded.
+(methods 2.3). Lengths are not rewarded. Listing 1 counts words wherever they stand: to it a cat that takes the dog's
+colour has lost nothing. Of a row of the picture world every fact is known, and the share that is said may count, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limner.evaluate.slots import slot_accuracy
 from limner.instructpe import Row
 from limner.integrity import THRESHOLD, PrefixIntegrity, Reference, integrity, reference
 from limner.train.writer.adm import SHARE, spoil, wordstock
@@ -25,11 +27,12 @@ from limner.types import BadInput
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of aesthetics, preference and content integrity."""
+    """Of aesthetics, preference, content integrity, and of the truth, which only the world's rows have."""
 
     aesthetic: float = 0.3
     preference: float = 0.7
     integrity: float = 1.0
+    truth: float = 0.0
 
 
 class Judge:
@@ -52,10 +55,16 @@ class Judge:
         """The row's content integrity, 0 below the threshold."""
         return integrity(self.wanted(row), text, threshold=THRESHOLD)
 
+    def truth(self, row: int, text: str) -> float:
+        """The share of the row's slots that the text gets right; 0 for a row that is none of the world's."""
+        return slot_accuracy(text, self.rows[row])[0] if "present" in self.rows[row].more else 0.0
+
     def score(self, rows: Sequence[int], texts: Sequence[str]) -> Tensor:
         """R for the texts of rows: (n,). Preference is for y_o: by x_o, leaving all as it is would pay."""
         each = [self.integrity(row, text) for row, text in zip(rows, texts, strict=True)]
         total = self.weights.integrity * torch.tensor(each)
+        if self.weights.truth:
+            total += self.weights.truth * torch.tensor([self.truth(r, t) for r, t in zip(rows, texts, strict=True)])
         for kind, regressor in self.regressors.items():
             gained = regressor.score(texts, [self.rows[row].reference for row in rows]) - self._references(kind, rows)
             total += getattr(self.weights, kind) * gained

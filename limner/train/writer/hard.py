@@ -1,0 +1,33 @@
+"""Which rows there is something to learn from: those whose prompt the fine-tuned writer does not get right yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from limner.instructpe import Row
+from limner.integrity import integrity, reference
+from limner.train.writer.base import Base
+from limner.train.writer.exam import written
+from limner.train.writer.group import meet, rank
+
+
+def hard_rows(base: Base, rows: Sequence[Row], kept: Path) -> list[Row]:
+    """The rows whose greedy prompt keeps less of what was wanted than their own, and as many others, in their order.
+
+    All rows where there is none. The choice is kept in the file `kept`: a run that goes on, and one with a part
+    switched off, learn from the same rows.
+    """
+    if rank() == 0 and not kept.exists():
+        texts = written(base, rows)
+        hard = [number for number, row in enumerate(rows) if _kept(row, texts[number]) < _kept(row, row.y)]
+        easy = [number for number in range(len(rows)) if number not in set(hard)]
+        kept.write_text(json.dumps(sorted([*hard, *easy[: len(hard)]])))
+    meet()
+    chosen: list[int] = json.loads(kept.read_text())
+    return [rows[number] for number in chosen] or list(rows)
+
+
+def _kept(row: Row, text: str) -> float:
+    return integrity(reference(row.x_o, row.i, row.reference), text)
