@@ -64,7 +64,7 @@ def learn(
         "regularise": regularise,
         "steps": steps,
         "minutes": minutes,
-        "preview_every": preview_every,
+        "preview_every": preview_every if previews else None,
         "seed": seed,
     }
     chosen |= {"kind": "style" if style else None, "decoder": "light" if light_decoder else None}

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from limner.train.concept.lesson import Lesson
     from limner.train.concept.options import Options
 
-_CLOCK = ("seconds", "minutes")
+_PASSING = ("seconds", "minutes", "preview_every")
+"""Settings that change nothing of what is learned."""
+
 LOOKS = ("{}", "{} in the snow", "{} on the beach", "{} at night")
 """What a preview shows, where the model can read it."""
 
@@ -63,7 +65,7 @@ class Lessons:
 
         `chosen` are fields of `Options` that were given. `box` (x0,y0,x1,y1 in pixels of the file's picture) or `mask`
         say what in it is to be learned. `previews` gets a sheet of what is drawn with it at the end, and on the way
-        where `preview_every` says so. `again` replaces a concept of this name. Raises BadInput before any model is
+        where `preview_every` says so, when «preview» events tell too what is drawn. `again` replaces a concept of this name. Raises BadInput before any model is
         loaded where it can; what is learned when it is closed or fails on the way stays on the shelf.
         """
         options = self._options(name, chosen)
@@ -83,7 +85,7 @@ class Lessons:
         """
         yield from self._learn(picture, None, self._options(name, chosen), None, again=False)
         concept = self.shelf.get(name)
-        settings = {key: value for key, value in concept.about.settings.items() if key not in _CLOCK}
+        settings = {key: value for key, value in concept.about.settings.items() if key not in _PASSING}
         about = replace(concept.about, settings=settings)
         file = self.shelf.put(replace(concept, about=about), replace=True)
         told: dict[str, Any] = {"name": name, "like": about.like, "method": about.method, "steps": settings["steps"]}
@@ -190,7 +192,8 @@ class Lessons:
             if not options.like:
                 raise BadInput("--regularise draws pictures of --like", "say what it is like, such as --like robot")
             yield Event("load", f"drawing {options.regularise} pictures of {options.like}")
-            others = model.draw(self._requests(model, [options.like] * options.regularise, options.seed, None))
+            requests = self._requests(model, [options.like] * options.regularise, options.seed, None)
+            others = model.draw(requests, on_step=self._wanted)
         try:
             return prepare(
                 model.loaded, picture, options, mask=where, others=others, base=self.tools.profile.name,
@@ -210,10 +213,11 @@ class Lessons:
             with closing(study(lesson, folder)) as work:
                 for event in work:
                     yield event
-                    if every and previews and event.done % every == 0 and event.done < event.total:
-                        self._look(model, lesson, picture, previews)
-        except (GeneratorExit, LimnerError):
-            self._keep(lesson, picture)
+                    if every and event.done % every == 0 and event.done < event.total:
+                        yield self._look(model, lesson, picture, previews)
+        except BaseException as end:
+            if isinstance(end, LimnerError) or not isinstance(end, Exception):  # stopped: no fault of ours spoilt it
+                self._keep(lesson, picture)
             raise
         kept = self._keep(lesson, picture)
         if previews:
@@ -228,19 +232,27 @@ class Lessons:
             self.shelf.put(concept, replace=True)
         return concept
 
-    def _look(self, model: DiffusionModel, lesson: Lesson, picture: Picture, file: Path) -> None:
-        """Draw with what is known by now, beside the picture that is learned from."""
+    def _look(self, model: DiffusionModel, lesson: Lesson, picture: Picture, file: Path | None) -> Event:
+        """Draw with what is known by now: the event that shows it, and a sheet of it beside what is learned from."""
         concept = replace(rounded(lesson.concept()), name=f"{lesson.options.name}-now")
         prompts = [look.format(f"a {concept.word}") for look in LOOKS if not model.unknown_words(look.format(""))]
         rack = model.loaded.prompts.rack
         before, rack.find = rack.find, {concept.name: concept}.__getitem__
         try:
             with lesson.student.resting():
-                drawn = model.draw(self._requests(model, prompts, lesson.options.seed, lesson.options))
+                requests = self._requests(model, prompts, lesson.options.seed, lesson.options)
+                drawn = model.draw(requests, on_step=self._wanted)
         finally:
             rack.find = before
-        captions = ["learned from", *(prompt.replace("-now", "") for prompt in prompts)]
-        save_png(file, contact_sheet([picture, *drawn], captions, columns=len(captions)))
+        captions = [prompt.replace("-now", "") for prompt in prompts]
+        if file:
+            save_png(file, contact_sheet([picture, *drawn], ["learned from", *captions], columns=1 + len(captions)))
+        shown = {"step": lesson.step, "prompts": captions, "pictures": drawn}
+        return Event("preview", f"drawn with what is known after {lesson.step} steps", data=shown)
+
+    def _wanted(self, _done: int, _total: int) -> None:
+        """Between two steps of what is drawn here."""
+        self.tools.pause()
 
     def _requests(
         self, model: DiffusionModel, prompts: list[str], seed: int, options: Options | None

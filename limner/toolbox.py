@@ -116,6 +116,9 @@ class Toolbox:
         model.loaded.prompts.rack.find = self.shelf.get
         return model
 
+    def pause(self) -> None:
+        """Called now and then by what takes long: where a job may end that is not wanted any more."""
+
     @cached_property
     def models(self) -> Models:
         """All that drawing needs; the language model first, for a wrong name is told at once.

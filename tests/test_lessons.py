@@ -129,6 +129,19 @@ def test_stopping_keeps_what_was_learned_and_again_goes_on(picture: Path, model:
     assert [step for step, _ in studio.lessons.show("gizmo")["curve"]] == [10, 20]
 
 
+def test_looks_on_the_way_change_nothing_of_what_is_learned(picture: Path, model: str) -> None:
+    studio, files = Studio(load_settings({"model": model})), set[str]()
+    for looks in ({}, {"preview_every": 10}):
+        work = studio.lessons.learn_picture(open_picture(picture), "gizmo", {"like": "fox", "steps": 20, **looks})
+        try:
+            while True:
+                next(work)
+        except StopIteration as end:
+            files.add(end.value["concept"])
+        studio.lessons.remove("gizmo")
+    assert len(files) == 1
+
+
 @pytest.mark.parametrize("form", ["limner", "a1111", "diffusers", "kohya", "peft"])
 def test_what_is_exported_and_imported_again_draws_the_same_picture(
     capsys: pytest.CaptureFixture[str], picture: Path, model: str, tmp_path: Path, form: str

@@ -82,6 +82,10 @@ class JobTools(Toolbox):
         super().__init__(settings)
         self.stock, self.ticket = stock, ticket
 
+    def pause(self) -> None:
+        """Raise Cancelled where the job was called off."""
+        self.ticket.check()
+
     @cached_property
     def plan(self) -> hardware.Plan:
         """Device, threads and precision of the process."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def run(desk: Desk, job: Job, past: Sequence[JobEvent] = ()) -> Work:
         while True:
             event = next(work)
             desk.ticket.check()
-            yield told(event)
+            yield told(_with_pictures(desk, event))
     except StopIteration as end:
         return end.value
     finally:
@@ -187,6 +187,14 @@ def _synth(desk: Desk, job: Job, _past: Sequence[JobEvent]) -> Work:
         _listed(params["classes"]), params["count"], folder, chosen, forms=_listed(params.get("formats") or "coco")
     )
     return {**report, "out": name, "forms": sorted(report["forms"])}
+
+
+def _with_pictures(desk: Desk, event: Event) -> Event:
+    """What a lesson draws on the way, as pictures of the store."""
+    pictures: list[Picture] = event.data.get("pictures", []) if event.kind == "preview" else []
+    if not pictures:
+        return event
+    return replace(event, data={**event.data, "pictures": [desk.blobs.put(png_bytes(each)) for each in pictures]})
 
 
 def _loading(desk: Desk) -> Event:

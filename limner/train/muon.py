@@ -25,7 +25,7 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     x = matrix.to(dtype, copy=True)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
-    length: Tensor = torch.linalg.vector_norm(x)  # pyright: ignore[reportUnknownMemberType]
+    length: Any = torch.linalg.vector_norm(x)  # pyright: ignore[reportUnknownMemberType]
     x.div_(length.clamp(min=1e-7))  # the spectral norm is below 1 then, where the iteration holds
     for _ in range(_ITERATIONS):
         gram = x @ x.T

@@ -68,6 +68,26 @@ def test_a_lesson_is_done_again_only_where_a_dead_worker_had_done_it(desk: Desk)
         done(desk, again)
 
 
+def test_a_lesson_shows_on_the_way_what_is_drawn_with_it(desk: Desk) -> None:
+    work = kinds.run(desk, job("learn", picture=upload(desk, GIZMO), **{**LESSON, "steps": 20, "preview_every": 10}))
+    [look] = [event for event in work if event.kind == "preview"]
+    assert look.data["step"] == 10
+    assert look.data["prompts"][0] == "a <gizmo>"
+    shown = [decode_picture(desk.blobs.get(sha256), "a look") for sha256 in look.data["pictures"]]
+    assert len(shown) == len(look.data["prompts"])
+
+
+def test_a_lesson_that_is_called_off_while_it_shows_something_ends_there_and_keeps_what_it_has(desk: Desk) -> None:
+    work = kinds.run(desk, job("learn", picture=upload(desk, GIZMO), **{**LESSON, "steps": 500, "preview_every": 10}))
+    while next(work).kind != "learn":
+        pass
+    desk.ticket.cancel()
+    with pytest.raises(Cancelled) as ended:
+        next(work)
+    assert "_look" in [entry.name for entry in ended.traceback]
+    assert desk.lessons.shelf.names() == ("gizmo",)
+
+
 def test_a_lesson_that_is_called_off_keeps_what_it_has_learned(desk: Desk) -> None:
     work = kinds.run(desk, job("learn", picture=upload(desk, GIZMO), **{**LESSON, "steps": 500}))
     for event in work:

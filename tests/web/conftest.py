@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 from starlette.testclient import TestClient
 
 from limner.web.service import Service
 from tests.web.serving import client_of, service_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +25,12 @@ def client(service: Service) -> Generator[TestClient]:
     """A client of `service`, as the user «local»."""
     with client_of(service) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Generator[Browser]:
+    """Chromium, for the tests that are marked «web»."""
+    from tests.web.browsing import chromium
+
+    with chromium() as browser:
+        yield browser

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastapi import FastAPI
 from PIL import Image
 
 from limner.backends.language import RulesModel
@@ -89,8 +90,15 @@ class Painted:
 @contextmanager
 def serving(service: Service, allowed: Rules | None = None) -> Generator[str]:
     """A service on a port of its own; its address without the last slash."""
+    with serving_app(create_app(service, allowed), service) as url:
+        yield url
+
+
+@contextmanager
+def serving_app(app: FastAPI, service: Service) -> Generator[str]:
+    """An app of a service on a port of its own; its address without the last slash."""
     socket = bind("127.0.0.1", 0)
-    server = Server(create_app(service, allowed), service)
+    server = Server(app, service)
     thread = threading.Thread(target=server.run, args=([socket],), daemon=True)
     thread.start()
     until(lambda: server.started)

@@ -8,86 +8,24 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.web.browsing import FAINT_TEXTS, PATIENCE_MS, PHONE, opened, served
 from tests.web.serving import picture
 
 pytestmark = pytest.mark.web
-ROOT = Path(__file__).parent.parent.parent
-CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE_MS = 240_000
 PROMPT = "a red fox to the left of a castle in the snow"
 TOKEN = "t" * 32
-_EXPECTED = re.compile("status of 401")
-"""What Chromium's console says of an answer that the page expects; everything else it complains of is a fault."""
-
-
-@contextmanager
-def served(folder: Path, **variables: str) -> Generator[str]:
-    """The address of a server process."""
-    here = {"XDG_CONFIG_HOME": str(folder / "config"), "LIMNER_DATA": str(folder / "data")}
-    here |= {"LIMNER_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    few = {"LIMNER_SEED": "7", "LIMNER_COUNT": "4", "LIMNER_ROUNDS": "1"}
-    environment = {**few, **os.environ, **here, **variables}
-    command = [sys.executable, "-m", "limner.cli", "serve", "--no-open", "--port", "0"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
-        )
-        assert process.stdout is not None
-        try:
-            found = re.search(r"http://\S+?/", process.stdout.readline())
-            assert found, (folder / "log").read_text()
-            yield found[0]
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("Debian's package chromium is not installed")
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     with served(tmp_path_factory.mktemp("page")) as address:
         yield address
-
-
-@contextmanager
-def opened(browser: Browser, address: str, **context: Any) -> Generator[Page]:
-    """A page of a browser that was never here, which must not complain, nor ask for anything elsewhere."""
-    settings: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, **context}
-    visit = browser.new_context(**settings)
-    visit.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
-    page, faults = visit.new_page(), list[str]()
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
-    page.on("request", lambda asked: faults.append(asked.url) if _is_foreign(asked.url, address) else None)
-    page.goto(address)
-    yield page
-    visit.close()
-    assert not [fault for fault in faults if not _EXPECTED.search(fault)]
-
-
-def _is_foreign(url: str, address: str) -> bool:
-    return not url.startswith((address, "blob:", "data:"))
 
 
 @pytest.fixture
@@ -334,15 +272,14 @@ def test_a_lost_connection_is_told_and_taken_up_again(browser: Browser, address:
 def test_every_text_can_be_read(browser: Browser, address: str, drawn: str, scheme: str) -> None:
     with opened(browser, address, color_scheme=scheme) as page:
         at(page, drawn)
-        assert json.loads(page.evaluate(_FAINT)) == []
+        assert json.loads(page.evaluate(FAINT_TEXTS)) == []
         page.get_by_role("link", name="Datasets").click()
         expect(page.locator(".order")).to_be_visible()
-        assert json.loads(page.evaluate(_FAINT)) == []
+        assert json.loads(page.evaluate(FAINT_TEXTS)) == []
 
 
 def test_a_phone_has_one_column_and_a_composer_at_the_end(browser: Browser, address: str, drawn: str) -> None:
-    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
-    with opened(browser, address, **phone) as page:
+    with opened(browser, address, **PHONE) as page:
         at(page, drawn)
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         expect(page.locator(".about").last).to_be_in_viewport()
@@ -385,7 +322,6 @@ def test_a_server_with_a_token_asks_for_it(browser: Browser, tmp_path: Path) -> 
 @pytest.mark.skipif("PAGE_SHOTS" not in os.environ, reason="the documentation's pictures were not asked for")
 def test_the_pictures_of_the_documentation(browser: Browser, tmp_path: Path) -> None:
     folder = Path(os.environ["PAGE_SHOTS"])
-    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
     with served(tmp_path, LIMNER_ROUNDS="4") as address:
         with opened(browser, address) as page:
             for text in (PROMPT, "make it night"):
@@ -405,7 +341,7 @@ def test_the_pictures_of_the_documentation(browser: Browser, tmp_path: Path) -> 
             expect(page.locator(".choice").first).to_be_visible()
             shot(page, folder / "page-question.png")
             url = page.url
-        with opened(browser, address, **phone) as page:
+        with opened(browser, address, **PHONE) as page:
             at(page, url)
             shot(page, folder / "page-phone.png")
 
@@ -414,35 +350,3 @@ def shot(page: Page, file: Path) -> None:
     page.mouse.move(0, 0)
     page.wait_for_timeout(600)
     page.screenshot(path=file)
-
-
-_FAINT = """() => {
-  const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", {
-    willReadFrequently: true,
-  });
-  const over = (colours) => {
-    pen.clearRect(0, 0, 1, 1);
-    for (const colour of colours) (pen.fillStyle = colour), pen.fillRect(0, 0, 1, 1);
-    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const light = (rgb) => {
-    const [r, g, b] = rgb.map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const faint = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const node = walk.currentNode.parentElement;
-    const off = node.closest(":disabled, .unseen, .tip, svg, option, .skip, .overlay");
-    if (off || !walk.currentNode.textContent.trim() || !node.checkVisibility()) continue;
-    const grounds = [];
-    for (let at = node; at; at = at.parentElement) grounds.unshift(getComputedStyle(at).backgroundColor);
-    const ground = over(grounds);
-    const text = over([...grounds, getComputedStyle(node).color]);
-    const [low, high] = [light(ground), light(text)].sort((a, b) => a - b);
-    const ratio = (high + 0.05) / (low + 0.05);
-    if (ratio < 4.5) faint.push([walk.currentNode.textContent.trim(), ratio.toFixed(2)]);
-  }
-  return JSON.stringify(faint);
-}"""
-"""The texts whose contrast with what is behind them is below 4.5 (WCAG AA), with it."""

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from limner.cli import main
 from limner.types import BadInput
 from limner.web import server
-
-ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 120
-DRAW = {"kind": "draw", "prompt": "a red fox", "steps": 1, "rounds": 1, "width": 16, "height": 16, "count": 1}
+from tests.web.processes import followed, free_port, serving, submitted
 
 
 @pytest.fixture(autouse=True)
@@ -36,42 +25,6 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_PRECISION", "float32")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as some:
-        return some.getsockname()[1]
-
-
-@contextmanager
-def serving(port: int, *options: str) -> Generator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """A server process, which is asked to end after the block unless it has, and a client of it."""
-    command = [sys.executable, "-m", "limner.cli", "serve", "--no-open", "--port", str(port), *options]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
-    try:
-        assert process.stdout is not None
-        told = process.stdout.readline()
-        assert told.startswith(f"Limner is at http://127.0.0.1:{port}/"), process.communicate()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
-            yield process, client
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
-
-
-def followed(client: httpx.Client, job: dict[str, Any]) -> list[str]:
-    """The kinds of a job's events, to the end of the stream."""
-    with client.stream("GET", job["links"]["events"]) as stream:
-        return [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
-
-
-def submitted(client: httpx.Client, **params: Any) -> dict[str, Any]:
-    answer = client.post("/api/jobs", json={**DRAW, **params})
-    assert answer.status_code == 202, answer.text
-    return answer.json()
-
-
 @pytest.fixture
 def tiny(checkpoints: Path) -> list[str]:
     return ["--model", str(checkpoints / "stable_diffusion"), "--scorer", str(checkpoints / "clip")]
@@ -79,16 +32,15 @@ def tiny(checkpoints: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_it_draws_and_ends_with_ctrl_c(tiny: list[str]) -> None:
-    with serving(free_port(), *tiny) as (process, client):
-        job = submitted(client)
+    with serving(*tiny) as served:
+        client, job = served.client, submitted(served.client)
         kinds = followed(client, job)
         assert (kinds[0], kinds[-1]) == ("queued", "done")
         [best] = client.get(job["links"]["self"]).json()["result"]["pictures"]
         assert client.get(f"/api/pictures/{best['picture']}").content[:4] == b"\x89PNG"
         assert client.get("/healthz").json() == {"store": True, "workers": 1}
-        process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0
+        assert served.end() == 0
+        log = served.log.read_text()
     assert "Traceback" not in log
     assert all(json.loads(line) for line in log.splitlines() if line.startswith("{"))
 
@@ -97,19 +49,20 @@ def test_it_draws_and_ends_with_ctrl_c(tiny: list[str]) -> None:
 def test_what_it_was_busy_with_goes_on_at_the_next_start(tiny: list[str]) -> None:
     """Ctrl-C while one job runs, one waits and somebody listens: the stream ends, nothing is lost."""
     port = free_port()
-    with serving(port, *tiny) as (process, client):
+    with serving(*tiny, port=port) as served:
+        client = served.client
         long, heard = submitted(client, steps=200, rounds=20, count=64, budget=256), list[str]()
         stream = threading.Thread(target=lambda: heard.extend(followed(client, long)))
         stream.start()
         while client.get(long["links"]["self"]).json()["state"] != "running":
             time.sleep(0.05)
         waiting, started = submitted(client), time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=PATIENCE)
+        ended = served.end()
         stream.join()
-        assert (process.returncode, time.monotonic() - started < 15) == (0, True), log
+        assert (ended, time.monotonic() - started < 15) == (0, True), served.log.read_text()
         assert "done" not in heard
-    with serving(port, *tiny) as (_, client):
+    with serving(*tiny, port=port) as served:
+        client = served.client
         assert client.get(long["links"]["self"]).json()["state"] in ("queued", "running")
         client.post(long["links"]["cancel"])
         assert followed(client, long)[-1] == "cancelled"
@@ -167,10 +120,10 @@ def test_hosts_that_are_none(host: str) -> None:
 @pytest.mark.long
 def test_a_thousand_who_wait_take_little(tmp_path: Path) -> None:
     """Streams of one job that waits: 1,000 sockets, under 100 MB more, and the server answers others at once."""
-    port = free_port()
-    with serving(port, "--model", "embedded") as (process, client):
+    with serving("--model", "embedded") as served:
+        client, port = served.client, served.port
         job, blocker = submitted(client, steps=200, rounds=20, count=64, budget=256), submitted(client)
-        before = psutil.Process(process.pid).memory_info().rss
+        before = psutil.Process(served.process.pid).memory_info().rss
         head = f"GET /api/jobs/{blocker['id']}/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
         sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(1000)]
         for each in sockets:
@@ -180,7 +133,7 @@ def test_a_thousand_who_wait_take_little(tmp_path: Path) -> None:
         started = time.monotonic()
         assert client.get("/api/about").status_code == 200
         assert time.monotonic() - started < 2
-        grown = psutil.Process(process.pid).memory_info().rss - before
+        grown = psutil.Process(served.process.pid).memory_info().rss - before
         assert grown < 100 * 2**20, grown
         for each in (blocker, job):
             client.post(each["links"]["cancel"])

@@ -6,6 +6,8 @@ import { complain } from "./errors.js";
 import { learnHere as learn } from "./session.js";
 import { state } from "./state.js";
 
+const [USUAL, LOOKS, GRID] = [400, 5, 10];
+
 /** Learn what the picture of this session shows. */
 export async function learnHere() {
   const chosen = await ask("Learn what this picture shows");
@@ -23,6 +25,14 @@ export async function learnFrom(picture) {
   } catch (error) {
     complain(error);
   }
+}
+
+/**
+ * So many steps between two looks at what is known, that there are a few of them; a lesson tells of every tenth step.
+ * @param {number} steps
+ */
+function between(steps) {
+  return Math.ceil(steps / LOOKS / GRID) * GRID;
 }
 
 /** @param {string} title @returns {Promise<Record<string, any> | null>} */
@@ -54,5 +64,6 @@ async function ask(title) {
   );
   if (!given?.name) return null;
   const { name, like, steps } = given;
-  return { name, ...(like ? { like } : {}), ...(steps ? { steps: Number(steps) } : {}) };
+  const length = steps ? { steps: Number(steps) } : {};
+  return { name, ...(like ? { like } : {}), ...length, preview_every: between(Number(steps) || USUAL) };
 }

@@ -3,6 +3,7 @@
 import { duration, h } from "./dom.js";
 import { sentence } from "./errors.js";
 import { lossCurve } from "./curve.js";
+import { looks } from "./looks.js";
 
 /** @typedef {import("./types.js").Progress} Progress */
 
@@ -27,7 +28,7 @@ const COUNTED = new Set(["progress", "learn", "item"]);
 export function begun(id, said = "") {
   const unknown = { position: null, eta: null, preview: null, rejected: null };
   const nothing = { base: 0, done: 0, total: 0, accepted: 0, stopping: false };
-  return { id, said, ...unknown, ...nothing, phase: "Waiting", notes: [], curve: [] };
+  return { id, said, ...unknown, ...nothing, phase: "Waiting", notes: [], curve: [], looks: [] };
 }
 
 /**
@@ -42,6 +43,7 @@ export function after(now, event) {
   if (kind === "queued") Object.assign(next, begun(now.id, now.said), { position: data.position ?? null });
   if (kind === "started") next.position = null;
   if (kind === "preview" && data.picture) next.preview = data.picture;
+  if (kind === "preview" && data.pictures) next.looks = [...next.looks, /** @type {any} */ (data)];
   next.phase = PHASES[kind] ?? (TOLD.has(kind) && message ? sentence(message).slice(0, -1) : next.phase);
   if (NOTED.has(kind)) next.notes = [...next.notes, { kind, text: message, diff: data.diff }];
   if (kind === "learn" && typeof data.loss === "number") next.curve = [...next.curve, [event.done, data.loss]];
@@ -91,5 +93,6 @@ export function progressBar(now, stop) {
     h("p", {}, inWords(now)),
     cancel,
     now.curve.length > 1 && lossCurve(now.curve),
+    looks(now.looks),
   );
 }

@@ -27,7 +27,8 @@ export function ratePage(view) {
   };
   const key = (/** @type {KeyboardEvent} */ event) => {
     const chosen = CHOICES.find(([, , key]) => key === event.key);
-    if (chosen && !event.ctrlKey && !event.metaKey) choose(chosen[0]);
+    const elsewhere = event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]");
+    if (chosen && !event.repeat && !elsewhere) choose(chosen[0]);
   };
   view.replaceChildren(
     h(

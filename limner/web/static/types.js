@@ -79,6 +79,8 @@
  *
  * @typedef {{caption: string, regions: Region[]}} Look
  *
+ * @typedef {{step: number, prompts: string[], pictures: string[]}} Glimpse what a lesson draws on the way
+ *
  * @typedef {object} Progress what is known of a running job
  * @property {string} id
  * @property {string} said
@@ -91,6 +93,7 @@
  * @property {string | null} preview
  * @property {{kind: string, text: string, diff?: Diff}[]} notes
  * @property {[number, number][]} curve
+ * @property {Glimpse[]} looks
  * @property {Record<string, number> | null} rejected
  * @property {number} accepted
  * @property {boolean} stopping
