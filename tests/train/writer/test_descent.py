@@ -55,6 +55,24 @@ def test_only_matrices_decay() -> None:
     assert listed(made.bias) == [1.0, 1.0]
 
 
+def test_some_are_quicker() -> None:
+    slow, quick = layer(), layer()
+    push(slow, Descent(slow.named_parameters(), 0.1), 1, 0.03)
+    push(quick, Descent(quick.named_parameters(), 0.1, quick={"bias": 5.0}), 1, 0.03)
+    assert torch.equal(slow.weight, quick.weight)
+    assert listed(1 - quick.bias) == pytest.approx([5 * moved for moved in listed(1 - slow.bias)])
+
+
+def test_all_else_is_left_alone() -> None:
+    made = layer()
+    descent = Descent(made.named_parameters(), 0.1, weight_decay=0.5)
+    made(torch.ones(4, 3)).square().mean().backward()
+    descent.step(0.5, only="bias")
+    assert listed(made.weight) == [[1.0] * 3] * 2
+    assert listed(made.bias) != [1.0, 1.0]
+    assert made.weight.grad is None
+
+
 def test_a_state_is_taken_up_where_it_was(tmp_path: Path) -> None:
     whole, half = layer(), layer()
     one, two = Descent(whole.named_parameters(), 0.1), Descent(half.named_parameters(), 0.1)

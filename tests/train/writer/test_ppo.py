@@ -16,7 +16,7 @@ from torch import Tensor
 from limner.train.loop import Budget
 from limner.train.writer.descent import Descent
 from limner.train.writer.improve import Job, improve
-from limner.train.writer.policy import Judgement, Policy
+from limner.train.writer.policy import VALUE_HEAD, Judgement, Policy
 from limner.train.writer.ppo import Experience, Options, Task, collect, loss, pieces_of, text_of, write
 from limner.train.writer.values import Leash, Moments
 from tests.train.writer.tiny import model, prefixes, rows, tokenizer
@@ -175,6 +175,20 @@ def test_processes_write_other_texts_and_stay_one_model(tmp_path: Path) -> None:
     assert one[0] != two[0]
     assert one[1] == two[1]
     assert len((tmp_path / "out" / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_while_it_warms_up_only_the_value_head_learns(tmp_path: Path) -> None:
+    policy = Policy(model(4.0), 2)
+    before = {name: parameter.detach().clone() for name, parameter in policy.trained()}
+    options = Options(rollouts=8, minibatch=8, epochs=1, longest=8, alpha=0.0, warm=1)
+    job = Job(policy, tokenizer(), Task(prefixes(), by_length), Descent(policy.trained(), 1e-2), options)
+    improve(job, tmp_path, Budget(steps=1, minutes=9), 0)
+    assert {name for name, p in policy.trained() if not torch.equal(p, before[name])} <= {
+        name for name in before if name.startswith(VALUE_HEAD)
+    }
+    assert any(not torch.equal(p, before[name]) for name, p in policy.trained())
+    improve(job, tmp_path, Budget(steps=2, minutes=9), 0)
+    assert all(not torch.equal(p, before[name]) for name, p in policy.trained() if "mlp" in name)
 
 
 def test_a_word_that_is_rewarded_is_written(tmp_path: Path) -> None:

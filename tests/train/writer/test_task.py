@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from limner.instructpe import Row
+from limner.integrity import integrity, reference
 from limner.train.writer.reward import Kind
 from limner.train.writer.task import Judge, Weights, writing_task
 from limner.types import BadInput
@@ -55,6 +56,14 @@ def test_the_rows_own_prompts_are_scored_once() -> None:
     for _ in range(3):
         one.score([0, 0], ["a", "b"])
     assert aesthetic.asked == 3 * 2 + 1
+
+
+def test_the_world_sees_colours_that_integrity_does_not() -> None:
+    row = next(row for row in rows() if integrity(reference(row.x_o, row.i, row.reference), row.y) == 1)
+    told, untold = (Judge([row, ROW], [], Weights(truth=truth)) for truth in (2.0, 0.0))
+    assert listed(untold.score([0], [row.y])) == [1.0]
+    assert listed(told.score([0, 1], [row.y, ROW.y])) == [1.0 + 2.0, 1.0]  # of a row from elsewhere no truth is known
+    assert told.truth(0, "") < 1
 
 
 def test_length_is_not_rewarded() -> None:

@@ -1,0 +1,45 @@
+"""Rows to learn from: those that the writer gets wrong, as many others, and the same ones every time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from limner.instructpe import Row
+from limner.train.writer import hard
+from limner.train.writer.base import SMALL, Base
+from limner.train.writer.hard import hard_rows
+from tests.train.writer.tiny import model, rows, tokenizer
+
+
+def write(monkeypatch: pytest.MonkeyPatch, texts: list[str]) -> None:
+    """Let the writer write these texts: an untrained one gets nothing right."""
+
+    def written(base: Base, rows: Sequence[Row]) -> list[str]:
+        return texts
+
+    monkeypatch.setattr(hard, "written", written)
+
+
+def test_what_is_right_already_is_mostly_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, some = Base(SMALL, model(), tokenizer()), rows()[:12]
+    wrong = {2, 7}
+    texts = ["nothing" if number in wrong else row.y for number, row in enumerate(some)]
+    write(monkeypatch, texts)
+    chosen = hard_rows(base, some, tmp_path / "hard.json")
+    assert [some.index(row) for row in chosen] == [0, 1, 2, 7]
+    texts[:] = ["nothing"] * len(some)
+    assert hard_rows(base, some, tmp_path / "hard.json") == chosen  # kept for a run that goes on
+
+
+def test_where_nothing_is_wrong_all_rows_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = rows()[:5]
+    write(monkeypatch, [row.y for row in some])
+    assert hard_rows(Base(SMALL, model(), tokenizer()), some, tmp_path / "hard.json") == list(some)
+
+
+def test_a_writer_that_knows_nothing_gets_all_wrong(tmp_path: Path) -> None:
+    some = rows()[:4]
+    assert hard_rows(Base(SMALL, model(), tokenizer()), some, tmp_path / "hard.json") == list(some)
