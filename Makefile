@@ -28,10 +28,11 @@ test-kill: $(VENV)/.installed-test ## kill a process fifty times and look whethe
 	$(BIN)/python -m pytest -m long tests/test_kill.py
 
 test-web: $(VENV)/.installed-test ## the page in Debian's chromium, with the embedded models: several minutes
-	$(BIN)/python -m pytest -m web tests/web/test_page.py
+	$(BIN)/python -m pytest -m web tests/web
 
 test-postgres: $(VENV)/.installed-test ## the store on a PostgreSQL of its own, which Debian's postgresql package brings
 	$(BIN)/python -m pytest -rs -k postgres tests/test_store.py tests/test_archive.py tests/test_kill.py
+	$(BIN)/python -m pytest -rs -m long tests/web/test_several_servers.py
 
 docs: $(VENV)/.installed-test ## refresh the README's help texts; write the API's pages to build/docs
 	$(BIN)/python docs/update_readme.py

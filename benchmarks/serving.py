@@ -4,7 +4,8 @@
 
 A real `limner serve` on the loopback interface with folders of its own. In one run of the same server: so many clients
 that want one picture each (one drawing, no loop), all at once and one after the other; a single request on an idle
-server against the same drawing by a call in this process, interleaved; connections that wait for a job's events.
+server against the same drawing by a call in this process, interleaved; connections that wait for a job's events; and
+the memory of the server and of its worker, before the first job and at most while so many clients are drawn for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,9 @@ import httpx
 import psutil
 
 PATIENCE_S = 600
+IDLE_S = 20
+"""After so long a server that was just begun, and its worker, have come to rest."""
+
 MODEL = "embedded"
 
 
@@ -124,6 +129,31 @@ def waiting(client: httpx.Client, pid: int, number: int) -> tuple[float, float]:
     return grown / 2**20, answered * 1000
 
 
+def resident(pid: int) -> tuple[float, float]:
+    """MB in memory of a server, and of its worker."""
+    server = psutil.Process(pid)
+    workers = [child for child in server.children() if "spawn_main" in " ".join(child.cmdline())]
+    return server.memory_info().rss / 2**20, sum(worker.memory_info().rss for worker in workers) / 2**20
+
+
+@contextmanager
+def most_resident(pid: int) -> Generator[Callable[[], tuple[float, float]]]:
+    """Look at `resident` within the block; what is yielded tells the largest figures since its beginning."""
+    seen, over = [resident(pid)], threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.1):
+            seen.append(resident(pid))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield lambda: (max(server for server, _ in seen), max(worker for _, worker in seen))
+    finally:
+        over.set()
+        looking.join()
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -131,8 +161,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=int, default=usual)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="limner-bench-") as name, server(Path(name)) as (client, pid):
+        time.sleep(IDLE_S)
+        print("idle, no model loaded: server {:4.0f} MB, worker {:4.0f} MB".format(*resident(pid)))
         drawn(client, 0, 1)  # loads the models
-        alone, together = crowd(client, args.clients, args.steps)
+        print("idle, models loaded:   server {:4.0f} MB, worker {:4.0f} MB".format(*resident(pid)))
+        with most_resident(pid) as most:
+            alone, together = crowd(client, args.clients, args.steps)
+        print("drawing, at most:      server {:4.0f} MB, worker {:4.0f} MB".format(*most()))
         print(f"{args.clients} pictures one after the other {alone:7.1f} s")
         print(f"{args.clients} pictures all at once        {together:7.1f} s   {alone / together:.2f} times as fast")
         request, call = overhead(client, direct(Path(name)), args.rounds, args.steps)

@@ -337,7 +337,8 @@ def eval_dreamartist(
     ] = 16,
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds.")] = 1,
     only: Annotated[
-        Literal["methods", "gamma", "lengths", "all"], typer.Option(help="Tables 2 and 3, table 4, or the lengths.")
+        Literal["methods", "gamma", "lengths", "decoders", "all"],
+        typer.Option(help="Tables 2 and 3, table 4, the lengths, or the decoders."),
     ] = "all",
     steps: Annotated[int | None, typer.Option(help="Steps of each lesson.")] = None,
     model: Model = None,

@@ -73,7 +73,7 @@ def _serve(
     with ExitStack() as open_things:
         listening = open_things.enter_context(server.bind(settings.host, settings.port))
         address, port = server.address(settings.host, listening), listening.getsockname()[1]
-        service = Service(settings, log_prompts=log_prompts)
+        service = Service(settings, log_prompts=log_prompts, shared=len(rules.users) > 1)
         logs.to_stderr()
         service.workers = open_things.enter_context(_staff(settings, service, port, ray))
         terminal.say(f"Limner is at {address}  (Ctrl-C ends it; jobs that are left go on at the next start)")

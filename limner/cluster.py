@@ -50,7 +50,7 @@ def on_ray(
     def execute(indices: Iterator[int]) -> Generator[Outcome]:
         ray = library()
         with connected(ray, address):
-            workers = _planned(ray.cluster_resources(), needs)
+            workers = planned(ray.cluster_resources(), needs)
             actor = ray.remote(_Actor).options(num_cpus=needs.cpus, num_gpus=needs.gpus)
 
             def hire() -> _Remote:
@@ -132,7 +132,7 @@ def _said(ray: Any, worker: _Remote) -> Said:
     return said
 
 
-def _planned(resources: dict[str, float], needs: Needs) -> int:
+def planned(resources: dict[str, float], needs: Needs) -> int:
     """How many workers there are to be. Raises BadInput where they cannot all run at once."""
     rooms = [int(resources.get("CPU", 0) // needs.cpus)]
     rooms += [int(resources.get("GPU", 0) // needs.gpus)] if needs.gpus else []

@@ -65,8 +65,9 @@ class Lessons:
 
         `chosen` are fields of `Options` that were given. `box` (x0,y0,x1,y1 in pixels of the file's picture) or `mask`
         say what in it is to be learned. `previews` gets a sheet of what is drawn with it at the end, and on the way
-        where `preview_every` says so, when «preview» events tell too what is drawn. `again` replaces a concept of this name. Raises BadInput before any model is
-        loaded where it can; what is learned when it is closed or fails on the way stays on the shelf.
+        where `preview_every` says so; then «preview» events tell of it too: `step`, `prompts`, and the `pictures`.
+        `again` replaces a concept of this name. Raises BadInput before any model is loaded where it can; what is
+        learned when it is closed or fails on the way stays on the shelf.
         """
         options = self._options(name, chosen)
         picture = open_picture(file)

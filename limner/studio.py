@@ -290,7 +290,7 @@ class Studio:
         return report | {"dialogue": tables["dialogue"]}, tables
 
     def eval_dreamartist(
-        self, count: int, seeds: int, only: Literal["methods", "gamma", "lengths", "all"], steps: int | None
+        self, count: int, seeds: int, only: Literal["methods", "gamma", "lengths", "decoders", "all"], steps: int | None
     ) -> Generator[Event, None, tuple[dict[str, Any], list[dict[str, Any]]]]:
         """DreamArtist's tables on `count` pictures of what the model never saw: JSON values, and rows for a table."""
         from limner.backends.vision import TwoTowerScorer
@@ -300,8 +300,8 @@ class Studio:
         scorer = self.tools.scorer
         if not isinstance(scorer, TwoTowerScorer):
             raise BadInput(f"{scorer.name} gives no features of pictures alone", "score with a CLIP model")
-        parts: list[Literal["methods", "gamma", "lengths"]] = (
-            ["methods", "gamma", "lengths"] if only == "all" else [only]
+        parts: list[Literal["methods", "gamma", "lengths", "decoders"]] = (
+            ["methods", "gamma", "lengths", "decoders"] if only == "all" else [only]
         )
         chosen = self.tools.profile.learning.model_dump(exclude_none=True) | ({} if steps is None else {"steps": steps})
         return (yield from measure_dreamartist(self.tools.painter, scorer, count, parts, range(seeds), chosen))

@@ -10,6 +10,9 @@ import pytest
 # Before torch is imported: OpenMP's waiting threads sleep, so that tests are fast beside other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, which share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("LIMNER_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

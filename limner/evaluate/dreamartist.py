@@ -41,7 +41,7 @@ Teach = Callable[[Reference, Mapping[str, Any], int], Draw]
 Ask = Callable[[Reference, int], list[Context]]
 """What is asked for with a reference, by a seed."""
 
-Part = Literal["methods", "gamma", "lengths"]
+Part = Literal["methods", "gamma", "lengths", "decoders"]
 WORD = "<it>"
 ALONE, PER_CONTEXT = 4, 1
 """Pictures of the concept alone, and of each context."""
@@ -71,8 +71,9 @@ VARIANTS: Mapping[Part, tuple[Variant, ...]] = {
         Variant(f"{positive} positive, {negative} negative", {"positive_words": positive, "negative_words": negative})
         for positive, negative in ((1, 3), (3, 3), (3, 6), (6, 3))
     ),
+    "decoders": tuple(Variant(f"the {decoder} decoder", {"decoder": decoder}) for decoder in ("full", "light")),
 }
-"""Tables 2 and 3; table 4; figure 18."""
+"""Tables 2 and 3; table 4; figure 18; what the reconstruction (Eq. 6) is decoded by."""
 
 MEASURES: Mapping[str, str] = {
     "lpips": "like it (less)",

@@ -15,7 +15,7 @@ from typing import Any
 
 from limner.service import steps
 from limner.service.fair import pick
-from limner.service.values import ENDS, Full, Job, JobEvent, Kind, State
+from limner.service.values import ENDS, Job, JobEvent, Kind, State
 from limner.store import Store
 from limner.store.jobs import Jobs, pictures_in, reading, writing
 from limner.types import BadInput, Event, LimnerError
@@ -33,22 +33,27 @@ class JobQueue:
     woken. A worker's name must be its own for as long as leases live: a new process takes a new one.
     """
 
-    def __init__(self, store: Store, *, bound: int = 64, lease_s: float = 30, tries: int = 2) -> None:
-        """At most `bound` jobs wait; a lease lasts `lease_s` seconds; a job is begun at most `tries` times."""
-        self.store, self.bound, self.lease_s, self.tries = store, bound, lease_s, tries
+    def __init__(
+        self, store: Store, *, bound: int = 64, lease_s: float = 30, tries: int = 2, shared: bool = False
+    ) -> None:
+        """At most `bound` jobs wait; a lease lasts `lease_s` seconds; a job is begun at most `tries` times.
+
+        `shared`: the jobs of one user take no more places than they leave free, so that the next user finds one.
+        """
+        self.store, self.bound, self.lease_s, self.tries, self.shared = store, bound, lease_s, tries, shared
         self.on_change = list[Callable[[], object]]()
 
     def submit(self, user: str, kind: Kind, params: Mapping[str, Any], shape: str = "") -> Job:
         """Add a job behind all others; it is durable. Its first event is «queued» (data: position, attempts).
 
-        Raises Full when `bound` jobs wait, BadInput for params that no job can have and for a picture that is not in
-        the store.
+        Raises Full when `bound` jobs wait or the user has a share of them, BadInput for params that no job can have and
+        for a picture that is not in the store.
         """
         values = steps.new(user, kind, params, shape)
         with self._reading() as jobs:  # Who is turned away does not wait for a writer.
-            self._check_room(jobs)
+            self._check_room(jobs, user)
         with self._writing(lasting=True) as jobs:
-            self._check_room(jobs)
+            self._check_room(jobs, user)
             if missing := self._missing(params):
                 raise BadInput(f"there is no picture {missing[:64]}", "upload it again")
             jobs.add({**values, "created": jobs.now})
@@ -227,10 +232,13 @@ class JobQueue:
         for call in self.on_change:
             call()
 
-    def _check_room(self, jobs: Jobs) -> None:
-        if jobs.before() >= self.bound:
-            seconds = steps.seconds_a_job(jobs)
-            raise Full(f"the queue is full: {self.bound} jobs wait", f"try again in {seconds} seconds", seconds)
+    def _check_room(self, jobs: Jobs, user: str) -> None:
+        waiting = jobs.waiting()
+        free, mine = self.bound - sum(waiting.values()), waiting.get(user, 0)
+        if free < 1:
+            raise steps.full(jobs, f"the queue is full: {self.bound} jobs wait")
+        if self.shared and mine >= free:
+            raise steps.full(jobs, f"{mine} of your jobs wait, and the {free} places that are left are for others")
 
     def _missing(self, value: Mapping[str, Any]) -> str | None:
         # Within the transaction: nobody else removes a picture until what names it is written.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing
 import secrets
 import threading
@@ -17,6 +18,7 @@ from limner.cluster import (
     Needs,
     connected,
     library,
+    planned,
 )
 from limner.config import Settings
 from limner.service.queue import JobQueue
@@ -203,6 +205,7 @@ class _Actor:
     """What runs on the cluster, in two threads: one works, the other hears when it is to stop."""
 
     def __init__(self, settings: Settings, name: str, terms: Terms) -> None:
+        logging.basicConfig(format="%(message)s", level=logging.INFO)
         self.worker = begin(settings, name, terms, Bell())
 
     def work(self) -> None:
@@ -257,10 +260,14 @@ def on_ray(
 ) -> RayStaff:
     """A server's workers as Ray actors around the same database, which every machine of the cluster must reach.
 
-    `address` is as in limner.cluster.on_ray. Raises LimnerError where Ray is not installed or does not answer.
+    `address` is as in limner.cluster.on_ray. Raises LimnerError where Ray is not installed or does not answer,
+    BadInput where the workers do not fit into the cluster, which Ray would wait for without an end.
     """
-    ray, connection = library(), ExitStack()
-    connection.enter_context(connected(ray, address))
+    ray = library()
+    with ExitStack() as kept:
+        kept.enter_context(connected(ray, address))
+        workers = planned(ray.cluster_resources(), needs)
+        connection = kept.pop_all()
     actor = ray.remote(_Actor).options(num_cpus=needs.cpus, num_gpus=needs.gpus, max_concurrency=3)
     terms = Terms(at_once, queue.lease_s, queue.tries)
 
@@ -268,4 +275,4 @@ def on_ray(
         made = actor.remote(settings, worker, terms)
         return _Remote(worker, ray, made, made.work.remote())
 
-    return RayStaff(Staff(queue, name, needs.workers or 1, hire), connection)
+    return RayStaff(Staff(queue, name, workers, hire), connection)

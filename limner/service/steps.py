@@ -13,6 +13,7 @@ from limner.service.values import (
     PARAMS_BYTES,
     PASSING,
     PASSING_KEPT,
+    Full,
     Job,
     Lost,
     NotFound,
@@ -100,6 +101,12 @@ def seconds_a_job(jobs: Jobs) -> int:
     ends = jobs.ends(jobs.now - RATE_SECONDS, 16)
     seconds = (jobs.now - ends[-1]) / len(ends) if ends else _USUAL_RETRY
     return max(1, min(LONGEST_RETRY, math.ceil(seconds)))
+
+
+def full(jobs: Jobs, why: str) -> Full:
+    """The error for a job that there is no room for."""
+    seconds = seconds_a_job(jobs)
+    return Full(why, f"try again in {seconds} seconds", seconds)
 
 
 def begin(jobs: Jobs, record: Record, worker: str, lease_s: float) -> Job:

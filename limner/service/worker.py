@@ -15,6 +15,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from limner import rules
 from limner.backends import hardware
 from limner.config import Settings
 from limner.service.desk import Shop
@@ -119,11 +120,19 @@ class Worker:
 def begin(settings: Settings, name: str, terms: Terms, bell: Bell, server: Bell | None = None) -> Worker:
     """A worker under the server's settings; `server` is rung when it has told anything."""
     hardware.prepare_threads()
+    _read_up()
     shop = Shop(settings)
     queue = JobQueue(shop.conversations.store, lease_s=terms.lease_s, tries=terms.tries)
     if server is not None:
         queue.on_change.append(server.ring)
     return Worker(name, queue, shop, bell, terms.at_once)
+
+
+def _read_up() -> None:
+    """Load the data about words, which takes a second or more: the first job need not wait for them."""
+    words = "two red foxes"
+    for reading in (rules.extract_keywords, rules.content_words, rules.singular):
+        reading(words)
 
 
 def main(settings: Settings, name: str, terms: Terms, bell: Bell, server: Bell | None = None) -> None:

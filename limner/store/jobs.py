@@ -95,6 +95,11 @@ class Jobs:
         query = sa.select(sa.func.count()).select_from(JOBS).where(JOBS.c.state == "queued")
         return self._connection.execute(query if place is None else query.where(JOBS.c.place < place)).scalar_one()
 
+    def waiting(self) -> dict[str, int]:
+        """How many jobs of each owner are queued; those who have none are left out."""
+        query = sa.select(JOBS.c.owner, sa.func.count().label("jobs")).where(JOBS.c.state == "queued")
+        return {row.owner: row.jobs for row in self._connection.execute(query.group_by(JOBS.c.owner))}
+
     def ends(self, since: float, most: int) -> list[float]:
         """When the jobs that were done since some time ended, the newest first."""
         query = sa.select(JOBS.c.finished).where(JOBS.c.state == "done", JOBS.c.finished > since)

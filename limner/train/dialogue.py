@@ -36,6 +36,9 @@ from limner.world.dialogue import Dialogue, from_json, sample_dialogue
 
 BATCH = 64
 DIALOGUES, VALIDATION = 100_000, 500
+DECAY = 2 / 3
+"""At the full rate what is copied from far away is not learned: nearly all of that comes while the rate falls."""
+
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<mask>")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:;?!'\"()[]-#&/"
 _WINDOW = 4
@@ -172,12 +175,12 @@ def read_dialogues(path: Path) -> tuple[list[Dialogue], list[Dialogue]]:
 
 
 def train_dialogue(
-    base: str, out: Path, minutes: float, data: Path | None = None, dialogues: int = DIALOGUES
+    base: str, out: Path, minutes: float, data: Path | None = None, dialogues: int = DIALOGUES, decay: float = DECAY
 ) -> dict[str, object]:
     """Train `base` (small, a folder or a hub id) into `out`/model on the world's dialogues or those of a file.
 
-    Returns the folder and the best perplexity a token on the validation dialogues. Raises ModelUnavailable when the
-    base cannot be had.
+    `decay` is the last share of the small one's budget, over which its rate falls. Returns the folder and the best
+    perplexity a token on the validation dialogues. Raises ModelUnavailable when the base cannot be had.
     """
     start_processes()
     seed_torch(0)
@@ -186,7 +189,7 @@ def train_dialogue(
     else:
         learned, unseen = world_dialogues(dialogues, "dialogues"), world_dialogues(VALIDATION, "validation")
     if base == "small":
-        best = train_small(learned, unseen, Budget(minutes=minutes, checkpoint_minutes=1), out)
+        best = train_small(learned, unseen, Budget(minutes=minutes, decay=decay, checkpoint_minutes=1), out)
     else:
         best = train_base(base, learned, unseen, out, Recipe(), minutes)
     return {"model": str(out / "model"), "perplexity": round(best, 3), "dialogues": len(learned)}
@@ -200,8 +203,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--data", type=Path, help="dialogues as JSON lines instead of the world's")
     parser.add_argument("--dialogues", type=int, default=DIALOGUES, help="how many of the world's to learn from")
+    parser.add_argument("--decay", type=float, default=DECAY, help="last share of the budget, while the rate falls")
     args = parser.parse_args()
-    print(json.dumps(train_dialogue(args.base, args.out, args.minutes, args.data, args.dialogues)))
+    print(json.dumps(train_dialogue(args.base, args.out, args.minutes, args.data, args.dialogues, args.decay)))
 
 
 if __name__ == "__main__":

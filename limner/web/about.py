@@ -76,7 +76,8 @@ def login(request: Request, body: Login, response: Response) -> dict[str, str]:
     if user is None:
         raise Refused(401, "that is not a token of this server", "ask whoever started it")
     if rules.users:
-        cookie, secure = tokens.cookie_for(rules.users[user]), request.url.scheme == "https"
+        cookie, proxied = tokens.cookie_for(rules.users[user]), request.headers.get("x-forwarded-proto")
+        secure = "https" in (request.url.scheme, proxied)  # A client that says so falsely only loses its own cookie.
         response.set_cookie(tokens.COOKIE, cookie, _YEAR, httponly=True, samesite="strict", secure=secure)
     return {"user": user}
 

@@ -67,12 +67,15 @@ class Nobody:
 class Service:
     """One server's share in everything. Making one opens the store and loads no model."""
 
-    def __init__(self, settings: Settings, *, workers: Workers | None = None, log_prompts: bool = False) -> None:
-        """Raises LimnerError where the store cannot be opened."""
+    def __init__(
+        self, settings: Settings, *, workers: Workers | None = None, log_prompts: bool = False, shared: bool = False
+    ) -> None:
+        """`shared`: several users have the queue, of which none may take it all. Raises LimnerError where the store
+        cannot be opened."""
         self.settings, self.studio = settings, Studio(settings)
         self.workers: Workers = workers or Nobody()
         self.log_prompts = log_prompts
-        self.queue = JobQueue(self.store, bound=settings.queue)
+        self.queue = JobQueue(self.store, bound=settings.queue, shared=shared)
         self.watcher = Watcher(self.queue)
         self.metrics = Metrics()
         self.closing, self.uploading = asyncio.Event(), asyncio.Semaphore(_UPLOADS)

@@ -17,11 +17,13 @@ from limner.store.schema import JOBS
 
 
 @contextmanager
-def queue_at(url: str, blobs: Path, *, bound: int = 64, lease_s: float = 30, tries: int = 2) -> Generator[JobQueue]:
+def queue_at(
+    url: str, blobs: Path, *, bound: int = 64, lease_s: float = 30, tries: int = 2, shared: bool = False
+) -> Generator[JobQueue]:
     """A queue of its own connections."""
     store = Store(url, Blobs(str(blobs)))
     try:
-        yield JobQueue(store, bound=bound, lease_s=lease_s, tries=tries)
+        yield JobQueue(store, bound=bound, lease_s=lease_s, tries=tries, shared=shared)
     finally:
         store.close()
 

@@ -40,13 +40,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=jobs, user=USERS, shape=st.sampled_from(["", "s"]), session=st.sampled_from([None, None, "fox"]))
     def submit(self, user: str, shape: str, session: str | None) -> Any:
-        waiting = len(self.queue.list(states=["queued"]))
+        waiting = [job.user for job in self.queue.list(states=["queued"])]
+        taken = BOUND - len(waiting) <= waiting.count(user)
         try:
             job = say(self.queue, session, user) if session else draw(self.queue, user, shape)
         except Full:
-            assert waiting >= BOUND
+            assert taken
             return multiple()  # pyright: ignore[reportUnknownVariableType]
-        assert waiting < BOUND
+        assert not taken
         assert job.id not in self.accepted
         self.accepted.add(job.id)
         return job.id
@@ -133,7 +134,7 @@ class Machine(RuleBasedStateMachine):
 def run_on(url: str | None, examples: int) -> None:
     with (
         tempfile.TemporaryDirectory() as name,
-        queue_at(url or f"sqlite:///{name}/limner.db", Path(name), bound=BOUND, tries=TRIES) as queue,
+        queue_at(url or f"sqlite:///{name}/limner.db", Path(name), bound=BOUND, tries=TRIES, shared=True) as queue,
     ):
 
         class Rules(Machine):

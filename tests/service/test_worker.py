@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -279,3 +281,24 @@ def test_a_look_at_nothing_is_refused_as_bad_input(tmp_path: Path) -> None:
         [failed] = ended(place.queue, job)
         assert failed.error
         assert "nobody" in failed.error["message"]
+
+
+def test_a_worker_that_has_begun_knows_its_words(tmp_path: Path) -> None:
+    """What the first prompt needs is loaded by then: seconds that nobody has to wait for."""
+    code = f"""
+import sys
+from pathlib import Path
+from limner import rules, writer
+from limner.backends.language import RulesModel
+from limner.config import Settings
+from limner.service.watch import Bell
+from limner.service.worker import Terms, begin
+
+begin(Settings(data=Path({str(tmp_path)!r})), "host:1/w", Terms(), Bell())
+known = set(sys.modules)
+writer.extract_keywords("seven green apples and a boat in the snow", RulesModel())
+rules.singular("two boats")
+print(sorted(set(sys.modules) - known))
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"

@@ -28,8 +28,8 @@ class Busy:
     alive = 1
 
 
-def service_in(folder: Path, **settings: Any) -> Service:
-    return Service(Settings(data=folder, cache=folder / "cache", **settings), workers=Busy())
+def service_in(folder: Path, *, shared: bool = False, **settings: Any) -> Service:
+    return Service(Settings(data=folder, cache=folder / "cache", **settings), workers=Busy(), shared=shared)
 
 
 @contextmanager

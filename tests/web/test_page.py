@@ -196,13 +196,19 @@ def test_a_picture_of_ones_own_is_taken_and_others_are_not(page: Page, tmp_path:
     expect(page.locator(".turn")).to_contain_text("It seems to show")
 
 
-def test_a_thing_is_learned_said_and_deleted(page: Page, drawn: str) -> None:
+def test_a_thing_is_learned_before_ones_eyes_said_and_deleted(page: Page, drawn: str) -> None:
     at(page, drawn)
     page.get_by_role("button", name="Learn", exact=True).click()
-    for name, value in {"name": "foxy", "like": "fox", "steps": "60"}.items():
+    for name, value in {"name": "foxy", "like": "fox", "steps": "30"}.items():
         page.fill(f"#field-{name}", value)
     page.get_by_role("button", name="Learn it").click()
+    expect(page.locator(".pending .look img").first).to_be_visible()
     expect(page.locator(".pending .curve")).to_be_visible()
+    page.locator(".pending .look").first.click()
+    large = page.get_by_role("dialog").locator("figure")
+    expect(large.first).to_contain_text("a <foxy>")
+    assert large.first.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+    page.keyboard.press("Escape")
     settled(page)
     expect(page.locator(".turn").last).to_contain_text("<foxy>")
     page.get_by_role("link", name="Concepts").click()
@@ -217,6 +223,23 @@ def test_a_thing_is_learned_said_and_deleted(page: Page, drawn: str) -> None:
     card.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete it").click()
     expect(card).to_have_count(0)
+
+
+def test_a_dropped_picture_is_learned_and_what_is_known_when_it_is_stopped_stays(page: Page) -> None:
+    dropped = page.evaluate_handle(_DROPPED, list(picture(128, 128)))
+    page.dispatch_event("body", "drop", {"dataTransfer": dropped})
+    page.get_by_role("button", name="Learn what it shows").click()
+    for name, value in {"name": "grain", "like": "fox", "steps": "500"}.items():
+        page.fill(f"#field-{name}", value)
+    page.get_by_role("button", name="Learn it").click()
+    lesson = page.locator(".lesson", has_text="<grain>")
+    expect(lesson.locator(".curve")).to_be_visible()
+    page.reload()
+    expect(lesson.locator(".curve")).to_be_visible()
+    lesson.get_by_role("button", name="Cancel").click()
+    expect(lesson).to_have_count(0)
+    expect(page.locator(".alert")).to_contain_text("learned by then")
+    expect(page.locator(".card", has_text="<grain>")).to_contain_text("like fox")
 
 
 def test_a_dataset_is_ordered_and_looked_at(page: Page) -> None:
@@ -350,3 +373,11 @@ def shot(page: Page, file: Path) -> None:
     page.mouse.move(0, 0)
     page.wait_for_timeout(600)
     page.screenshot(path=file)
+
+
+_DROPPED = """bytes => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], "mine.png", { type: "image/png" }));
+  return data;
+}"""
+"""What a browser tells of a file that is dropped onto a page."""

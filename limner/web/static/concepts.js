@@ -5,7 +5,7 @@ import { asked, confirmed, openDialog } from "./dialog.js";
 import { fill, h, pictureUrl } from "./dom.js";
 import { complain, tell } from "./errors.js";
 import { icon } from "./icons.js";
-import { after, begun, progressBar } from "./progress.js";
+import { after, begun, leftover, progressBar } from "./progress.js";
 import { reason } from "./session.js";
 import { useWords } from "./talk.js";
 import { choosePicture } from "./upload.js";
@@ -191,6 +191,7 @@ async function lesson(job, place, signal, ended) {
   show();
   const last = await follow(job.id, (event) => ((now = after(now, event)), show()), { signal });
   card.remove();
+  if (last.kind === "cancelled") tell("Stopped", leftover(now));
   if (last.kind === "failed") complain(Object.assign(new Error(reason(last).message), { hint: reason(last).hint }));
   const sheet = last.data?.result?.previews?.picture;
   if (sheet)

@@ -3,7 +3,8 @@
 import { fill, h, place } from "./dom.js";
 import { icon } from "./icons.js";
 
-const SHOWN_FOR = 9000;
+/** How long a message stays, in milliseconds: one that asks for something longer than one that only tells. */
+const SHOWN_FOR = { failed: 20_000, told: 5000 };
 
 /** @type {Set<() => void>} */
 const returned = new Set();
@@ -30,7 +31,7 @@ export function tell(message, hint = "") {
   show(sentence(message), sentence(hint), undefined, "told");
 }
 
-/** @param {string} message @param {string} hint @param {(() => void) | undefined} again @param {string} [kind] */
+/** @param {string} message @param {string} hint @param {(() => void) | undefined} again @param {"failed" | "told"} [kind] */
 function show(message, hint, again, kind = "failed") {
   const close = () => alert.remove();
   const alert = h(
@@ -42,7 +43,8 @@ function show(message, hint, again, kind = "failed") {
     h("button", { type: "button", class: "bare", "aria-label": "Close this message", onclick: close }, icon("cross")),
   );
   place("alerts").append(alert);
-  setTimeout(() => alert.matches(":hover, :focus-within") || close(), SHOWN_FOR);
+  const expire = () => (alert.matches(":hover, :focus-within") ? setTimeout(expire, 2000) : close());
+  setTimeout(expire, SHOWN_FOR[kind]);
 }
 
 /** A message as a sentence: a capital first, a full stop last. @param {string} text */

@@ -70,6 +70,13 @@ export function inWords(now) {
   return `${now.phase}…${left}`;
 }
 
+/** What there is of a job that was stopped. @param {Progress} now */
+export function leftover(now) {
+  return now.curve.length
+    ? "What was learned by then is among the concepts; learn it again under its name to go on."
+    : "Nothing half-made was kept.";
+}
+
 /**
  * Bar, words, and the way to stop it.
  * @param {Progress} now

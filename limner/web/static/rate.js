@@ -38,7 +38,12 @@ export function ratePage(view) {
         "header",
         { class: "page-top" },
         h("h1", {}, "Rate"),
-        h("p", {}, "Which picture shows better what was said? Keys 1, 2 and 3 answer."),
+        h(
+          "p",
+          {},
+          "Which picture shows better what was said?",
+          h("span", { class: "rate-keys" }, " Keys 1, 2 and 3 answer."),
+        ),
       ),
       place,
     ),
@@ -58,8 +63,19 @@ function nothing() {
 
 /** @param {Record<string, any>} told */
 function results({ done, first, second, win = 0, tie = 0, lose = 0 }) {
-  const parts = [`${first} is better ${win} times`, `as good ${tie} times`, `${second} is better ${lose} times`];
-  return h("p", {}, `All ${done} pairs are rated: ${parts.join(", ")}.`);
+  const rows = [
+    [`${first} is better`, win],
+    ["as good", tie],
+    [`${second} is better`, lose],
+  ];
+  return [
+    h("p", { class: "rate-end" }, `All ${done} pairs are rated.`),
+    h(
+      "dl",
+      { class: "tally" },
+      rows.map(([words, number]) => h("div", {}, h("dt", {}, words), h("dd", {}, number))),
+    ),
+  ];
 }
 
 /** @param {Record<string, any>} pair @param {(choice: string) => void} choose */
@@ -80,6 +96,7 @@ function shown(pair, choose) {
       { class: "buttons rate-buttons" },
       CHOICES.map((choice) => button(choice)),
     ),
-    pair.total && h("p", { class: "faint" }, `${pair.done ?? 0} of ${pair.total} rated`),
+    h("progress", { "aria-label": "Pairs rated", max: pair.total, value: pair.done }),
+    h("p", { class: "faint" }, `${pair.done} of ${pair.total} rated`),
   ];
 }

@@ -3,10 +3,8 @@
 import { follow, get, post, Refused, remove, upload } from "./server.js";
 import { announce } from "./dom.js";
 import { complain, tell } from "./errors.js";
-import { after, begun } from "./progress.js";
+import { after, begun, leftover } from "./progress.js";
 import { keep, state, update } from "./state.js";
-
-const KEPT = "What was learned by then is among the concepts; learn it again under its name to go on.";
 
 let following = new AbortController();
 
@@ -158,10 +156,10 @@ async function waitFor(job, said) {
 
 /** @param {import("./types.js").JobEvent} last */
 function ended(last) {
-  const learned = Boolean(state.pending?.curve.length);
+  const left = state.pending && leftover(state.pending);
   update({ pending: null });
   if (last.kind === "failed") complain(new Refused(500, reason(last).message, reason(last).hint));
-  else if (last.kind === "cancelled") tell("Stopped", learned ? KEPT : "Nothing half-made was kept.");
+  else if (last.kind === "cancelled") tell("Stopped", left ?? "");
   else if (state.session) announce(summary(state.session));
 }
 

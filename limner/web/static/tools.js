@@ -91,5 +91,5 @@ function ending(job, again) {
 /** @param {import("./types.js").Job} job */
 function wording({ kind, params }) {
   const about = params.text ?? params.prompt ?? params.instruction ?? params.name ?? params.session ?? "";
-  return `${kind}${about ? `: ${about}` : ""}`;
+  return kind === "say" && about ? `«${about}»` : `${kind}${about ? `: ${about}` : ""}`;
 }
