@@ -198,7 +198,8 @@ class DiffusionModel:
     def _steadied(self, size: int, unit: int, task: _Task) -> list[Portioned] | None:
         """The layers that need portions for that; None where it cannot be had.
 
-        Each layer is tried by itself, then one step of a picture with all of them.
+        Each layer is tried by itself, then one step of a picture with all of them; and once more with a decoder that
+        gets as few pictures as the smallest batch, for it gains little by more.
         """
         probe, pipeline = replace(task, request=replace(task.request, steps=1)), self.loaded.pipeline
         many = [Tensor()]
@@ -209,11 +210,13 @@ class DiffusionModel:
         layers = unsteady((pipeline.unet, pipeline.vae), run, unit / size)
         if layers is None:
             return None
-        if layers:
-            with in_portions(layers):
-                run()
         few = self._render([probe] * unit, None, unit)
-        return layers if torch.equal(few[:1].expand_as(many[0]), many[0]) else None
+        for tried in (layers, [*layers, Portioned(pipeline.vae.decoder, unit)]):
+            with in_portions(tried):
+                run()
+            if torch.equal(few[:1].expand_as(many[0]), many[0]):
+                return tried
+        return None
 
     def _drawn(self, batch: Sequence[_Task], on_step_end: Callable[..., dict[str, Any]] | None) -> Tensor:
         """Denoise and decode tasks, a lone one in its own company: each gets the pixels that it gets in any batch."""
