@@ -27,11 +27,11 @@ from limner.types import LimnerError
 AT_ONCE = 8
 """So many jobs of one shape are run at once: more would not make drawing any faster (see backends.diffusion)."""
 
-_TICK_S = 0.1
-"""How often what jobs tell is written."""
-
 _LOOK_S = 0.25
-"""How often the queue is asked for jobs and for what was called off, where nobody rings."""
+"""How often what jobs tell is written, and the queue asked for jobs and for what was called off, where nobody rings.
+
+More often would cost the drawing more than it tells: each time takes both processes some milliseconds.
+"""
 
 _ORPHAN_S = 2.0
 """How long a process goes on without its parent, to give its jobs back."""
@@ -71,7 +71,7 @@ class Worker:
             except LimnerError as error:  # a database that is locked or away is asked again
                 _LOG.warning("worker %s: %s", self.name, error.message)
                 time.sleep(_LOOK_S)
-            if self.bell.wait(_TICK_S if self._running else _LOOK_S):
+            if self.bell.wait(_LOOK_S):
                 self._looked = 0.0
         for running in self._running:
             running.leave()
