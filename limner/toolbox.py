@@ -109,10 +109,12 @@ class Toolbox:
     def painter_of(self, profile: Profile, **changes: Any) -> DiffusionModel:
         """The text-to-image model of any profile; `changes` (steps, guidance) replace the profile's defaults."""
         from limner.backends.diffusion import load_text_to_image
+        from limner.backends.notes import Notes
 
         role = profile.text_to_image
         defaults = role.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
-        model = load_text_to_image(role.source, plan=self.plan, name=profile.name, **(defaults | changes))
+        notes = Notes(self.settings.cache / "batches.json")
+        model = load_text_to_image(role.source, plan=self.plan, name=profile.name, notes=notes, **(defaults | changes))
         model.loaded.prompts.rack.find = self.shelf.get
         return model
 

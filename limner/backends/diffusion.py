@@ -12,6 +12,7 @@ one step of a picture is compared bit by bit in every row. Only sizes that agree
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -21,10 +22,11 @@ import psutil
 import torch
 from torch import Tensor
 
-from limner.backends.hardware import Plan
+from limner.backends.hardware import Plan, machine
 from limner.backends.hub import WEIGHTS, read_json
+from limner.backends.notes import Notes
 from limner.backends.pipelines import Loaded, decode, load_pipeline
-from limner.backends.portions import Portioned, in_portions, unsteady
+from limner.backends.portions import Portioned, from_names, in_portions, to_names, unsteady
 from limner.backends.prompts import Embedding
 from limner.backends.sampling import (
     check_guidance,
@@ -44,6 +46,7 @@ from limner.concept import Use, in_words
 from limner.protocols import DrawRequest, Learned
 from limner.types import Picture
 
+_UNLIKE = "unlike"
 # Beyond 8 pictures (16 rows with guidance) a picture gets less than a tenth faster: performance.md 1.5.
 _LARGEST_BATCH = 8
 # Float32 copies of the decoder's widest full-size feature map that are alive at its peak.
@@ -58,11 +61,13 @@ def load_text_to_image(
     steps: int = 20,
     guidance: float = 7.0,
     size: tuple[int, int] | None = None,
+    notes: Notes | None = None,
 ) -> DiffusionModel:
     """Load the model at `source`: `embedded:`, a folder, or a Hugging Face id.
 
     `name` is what recipes call it (default: the source); `steps`, `guidance` and `size` (width, height in
-    pixels; default: what the model was trained at) are the profile's defaults. Raises ModelUnavailable.
+    pixels; default: what the model was trained at) are the profile's defaults. `notes` remember between processes which
+    batches leave a picture as it is. Raises ModelUnavailable.
     """
     loaded = load_pipeline(source, plan=plan)
     vocabulary = WEIGHTS / "vocabulary.json"
@@ -77,6 +82,8 @@ def load_text_to_image(
         max_batch=_fitting_batch(loaded.pipeline, size or trained_size(loaded.pipeline), plan.device),
         loaded=loaded,
         known_words=known,
+        kernels=f"{plan.device}, {machine(plan.threads)}, {plan.precision}",
+        notes=notes or Notes(),
     )
 
 
@@ -115,6 +122,10 @@ class DiffusionModel:
     max_batch: int
     loaded: Loaded
     known_words: frozenset[str] | None = None
+    kernels: str = ""
+    """The machine and the precision, by which `notes` remembers what was tried on it."""
+
+    notes: Notes = field(default_factory=Notes)
     _tried: dict[tuple[Any, ...], list[Portioned] | None] = field(
         default_factory=dict[tuple[Any, ...], list[Portioned] | None]
     )
@@ -192,8 +203,24 @@ class DiffusionModel:
         """Whether every row of a batch of `size` gets the bits that it gets in one of `unit`."""
         key = (size, *task.shape)
         if size != unit and (key, unit) not in self._tried:
-            self._tried[key, unit] = self._steadied(size, unit, task)
+            self._tried[key, unit] = self._known(size, unit, task)
         return size == unit or self._tried[key, unit] is not None
+
+    def _known(self, size: int, unit: int, task: _Task) -> list[Portioned] | None:
+        """As `_steadied`, which takes seconds: what this machine's kernels do with these weights is remembered.
+
+        Not with concepts in use, whose adapters are layers of their own.
+        """
+        unet, vae = self.loaded.pipeline.unet, self.loaded.pipeline.vae
+        models, key = {"unet": unet, "vae": vae}, f"{self.kernels}, {self.model_hash}, {task.shape}: {size} by {unit}"
+        noted = None if task.uses else self.notes.read().get(key)
+        with suppress(AttributeError, TypeError, ValueError):  # a damaged note is found out again
+            if noted is not None:
+                return None if noted == _UNLIKE else from_names(noted, models)
+        found = self._steadied(size, unit, task)
+        if not task.uses:
+            self.notes.write(key, _UNLIKE if found is None else to_names(found, models))
+        return found
 
     def _steadied(self, size: int, unit: int, task: _Task) -> list[Portioned] | None:
         """The layers that need portions for that; None where it cannot be had.

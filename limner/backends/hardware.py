@@ -7,18 +7,17 @@ precision is taken on a CPU only where a short measurement shows that it is fast
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limner.backends.notes import Notes
 from limner.types import BadInput, Precision
 
 if TYPE_CHECKING:
@@ -132,42 +131,36 @@ def _cgroup_folders(root: Path) -> list[Path]:
 
 
 def _cpu_model() -> str:
+    return _cpu_says("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_says(what: str) -> str:
+    """What Linux says of the first core; "" elsewhere."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    lines = [line.partition(":") for line in info.read_text().splitlines()] if info.is_file() else []
+    return next((value.strip() for name, _, value in lines if name.strip() == what), "")
+
+
+def machine(threads: int) -> str:
+    """What decides which kernels run: the processor, torch's version, threads.
+
+    Clouds give processors of several generations one name: their family and model tell them apart.
+    """
+    import torch
+
+    kind = "/".join(filter(None, (_cpu_says("cpu family"), _cpu_says("model"))))
+    return f"{_cpu_model()} {kind}, torch {torch.__version__}, {threads} threads"
 
 
 def _remembered_gain(cache: Path | None, threads: int) -> float:
-    import torch
-
-    key = f"{_cpu_model()}, torch {torch.__version__}, {threads} threads"
-    file = None if cache is None else cache / "hardware.json"
-    known = _read_gains(file) if file else {}
-    if key not in known:
-        known[key] = measure_gain()
-        if file:
-            _write_gains(file, known)
-    return known[key]
-
-
-def _read_gains(file: Path) -> dict[str, float]:
-    """What was measured before; an unreadable file only means measuring again."""
-    try:
-        return {str(key): float(gain) for key, gain in json.loads(file.read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
-
-
-def _write_gains(file: Path, gains: dict[str, float]) -> None:
-    """Replace the file in one step; a cache that cannot be written costs a measurement, not the run."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
-            json.dump(gains, temporary)
-        Path(temporary.name).replace(file)
-    except OSError:
-        return
+    notes = Notes(None if cache is None else cache / "hardware.json")
+    key = machine(threads)
+    known = notes.read().get(key)
+    if isinstance(known, int | float):
+        return float(known)
+    gain = measure_gain()
+    notes.write(key, gain)
+    return gain
 
 
 def measure_gain(rounds: int = 5) -> float:

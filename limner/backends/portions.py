@@ -8,7 +8,7 @@ is not steady is given its rows a few at a time, always as many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +49,19 @@ def unsteady(models: Iterable[nn.Module], run: Callable[[], object], share: floa
         if (rows := round(shape[0] * share)) and not _is_steady(layer, shape, rows, numbers)
     ]
     return found if 2 * len(found) <= len(shapes) else None
+
+
+def to_names(layers: Sequence[Portioned], models: Mapping[str, nn.Module]) -> list[tuple[str, int]]:
+    """The layers by their names in the models, with their rows: what `from_names` takes."""
+    whole: Any = nn.ModuleDict(models)
+    names: dict[nn.Module, str] = {layer: path for path, layer in whole.named_modules()}
+    return [(names[each.layer], each.rows) for each in layers]
+
+
+def from_names(named: Sequence[tuple[str, int]], models: Mapping[str, nn.Module]) -> list[Portioned]:
+    """The layers of those names. Raises AttributeError, TypeError or ValueError where they are none of the models."""
+    whole = nn.ModuleDict(models)
+    return [Portioned(whole.get_submodule(name), int(rows)) for name, rows in named]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from safetensors import torch as safetensors_torch
 
 from limner.backends.diffusion import DiffusionModel, load_text_to_image
 from limner.backends.hardware import Plan
+from limner.backends.notes import Notes
 from limner.image import psnr
 from limner.protocols import DrawRequest, TextToImage
 from limner.types import BadInput, LimnerError, Picture, Precision
@@ -101,6 +102,29 @@ def test_a_batch_size_that_changes_bits_is_not_used(checkpoints: Path) -> None:
     fox, castle = ask(), ask("castle", 2)
     assert same(fragile.draw([fox, castle])[1], fragile.draw([castle])[0])
     assert set(rows[-3:]) == {2}
+
+
+def test_what_was_tried_is_remembered_and_a_damaged_note_is_tried_again(checkpoints: Path, tmp_path: Path) -> None:
+    notes, both = Notes(tmp_path / "notes.json"), [ask(), ask("castle", 2)]
+
+    def steps_taken() -> tuple[int, list[str]]:
+        source = str(checkpoints / "stable_diffusion")
+        model = load_text_to_image(source, plan=Plan("cpu", 1, "float32", ""), notes=notes)
+        rows = rows_of(model)
+        pictures = [picture.sha256 for picture in model.draw(both)]
+        return len(rows), pictures
+
+    first, second = steps_taken(), steps_taken()
+    assert first[0] > second[0]
+    assert first[1] == second[1]
+    [(key, known)] = notes.read().items()
+    assert "torch" in key
+    notes.write(key, [["unet.nowhere", 2]])
+    assert steps_taken()[1] == second[1]
+    assert notes.read() == {key: known}
+    notes.write(key, "unlike")
+    taken, alone = steps_taken()
+    assert (taken, alone) == (2 * 3, second[1])  # each by itself, 3 steps
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -45,7 +45,7 @@ from limner.train.writer.sft import train_base, train_small
 from limner.train.writer.task import Judge, writing_task
 from limner.types import BadInput
 
-QUICKER = 20.0
+QUICKER = 4.0
 """By so many times the value head's rate is higher than that of the blocks."""
 
 
