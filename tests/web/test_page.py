@@ -345,7 +345,7 @@ def test_a_server_with_a_token_asks_for_it(browser: Browser, tmp_path: Path) -> 
 @pytest.mark.skipif("PAGE_SHOTS" not in os.environ, reason="the documentation's pictures were not asked for")
 def test_the_pictures_of_the_documentation(browser: Browser, tmp_path: Path) -> None:
     folder = Path(os.environ["PAGE_SHOTS"])
-    with served(tmp_path, LIMNER_ROUNDS="4") as address:
+    with served(tmp_path, LIMNER_COUNT="4", LIMNER_STEPS="20", LIMNER_ROUNDS="4") as address:
         with opened(browser, address) as page:
             for text in (PROMPT, "make it night"):
                 say(page, text)
