@@ -164,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         time.sleep(IDLE_S)
         print("idle, no model loaded: server {:4.0f} MB, worker {:4.0f} MB".format(*resident(pid)))
         drawn(client, 0, 1)  # loads the models
+        crowd(client, args.clients, 1)  # finds out which batches are fit, once a machine
         print("idle, models loaded:   server {:4.0f} MB, worker {:4.0f} MB".format(*resident(pid)))
         with most_resident(pid) as most:
             alone, together = crowd(client, args.clients, args.steps)

@@ -67,3 +67,7 @@ python -m limner.train.taste --out runs/taste --ship
 python -m limner.train.writer.run --stage sft --steps 1200 --minutes 600 --out runs/writer
 python -m limner.train.writer.run --stage sft --steps 2400 --minutes 600 --rows 80000 --out runs/writer
 python -m limner.train.ship_writer --source runs/writer/sft/model
+
+# The seventh day, in float32 on AVX2. The dialogue model anew, larger; until minute 35 its rate did not fall.
+one limner.train.dialogue --base small --out runs/dialogue-2 --minutes 112 --decay 0.68
+python -m limner.train.ship_dialogue --source runs/dialogue-2/model

@@ -75,12 +75,15 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 def test_help_is_quick_and_loads_no_torch() -> None:
     code = "import sys; from limner.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "draw" in done.stdout
-    # Processor time, not wall time: a busy machine must not fail the test.
-    assert (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime) < 0.5
+    taken: list[float] = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert "draw" in done.stdout
+        taken.append((after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime))
+    # Processor time, not wall time, and the best of three: a busy machine must not fail the test.
+    assert min(taken) < 0.5
 
 
 def test_draw_leaves_all_it_promises(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from limner.toolbox import Toolbox
 
 SENTENCE = "a red fox to the left of a castle in the snow"
 RELATION = "red fox to the left of a castle"
-MOST_BYTES = 124 * 10**6
+MOST_BYTES = 125 * 10**6
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from limner.protocols import DrawRequest
 from limner.types import BadInput, Picture
 from tests.painter import Painter
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class StepPainter(Painter):
