@@ -263,7 +263,7 @@ def test_ctrl_c_is_one_line_code_130_and_leaves_nothing(tiny: list[str]) -> None
     time.sleep(1)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, out) == (130, "")
+    assert (running.returncode, out) == (130, ""), err
     assert err.strip().splitlines()[-1] == "limner: stopped; nothing half-made was kept"
     assert left_here() == []
 

@@ -75,7 +75,7 @@ def workplace(folder: Path, painter: StepPainter, **changes: Any) -> Generator[W
 
 
 def test_jobs_are_done_and_tell_what_happens(tmp_path: Path) -> None:
-    with workplace(tmp_path, SlowPainter(0.05)) as place:
+    with workplace(tmp_path, SlowPainter(0.2)) as place:
         place.hire()
         [job] = ended(place.queue, place.submit())
         assert job.state == "done", job.error
