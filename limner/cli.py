@@ -76,9 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return LimnerError.exit_code
     if code == STOPPED:
         terminal.complain("limner: stopped; nothing half-made was kept")
-        # A Ctrl-C that falls into some library's exec("...") makes `python -m` end by the signal, though it was caught
-        # here, unless another one is executed since.
-        exec("")  # noqa: S102
     return code
 
 

@@ -6,13 +6,15 @@ import sys
 import webbrowser
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from limner import terminal
 from limner.flags import Json, tell
-from limner.rating_files import RatingFolder, open_rating
+
+if TYPE_CHECKING:
+    from limner.rating_files import RatingFolder
 
 
 def rate(
@@ -31,6 +33,8 @@ def rate(
 
     Keys 1, 2 and 3 answer: left, as good, right. Ctrl-C ends it; the same command goes on where it was left.
     """
+    from limner.rating_files import open_rating  # with pydantic, which no other command's start should wait for
+
     rating = open_rating(first, second, out, seed)
     if not results:
         _serve(rating, port, sys.stdin.isatty() if open_page is None else open_page)

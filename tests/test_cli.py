@@ -61,7 +61,9 @@ def heed_ctrl_c() -> None:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "limner.cli", *arguments]
+    # As the installed command does it. (`python -m` ends by the signal, though that was caught, when Ctrl-C falls into
+    # some library's exec of a text.)
+    command = [sys.executable, "-c", "import sys; from limner.cli import main; sys.exit(main())", *arguments]
     root = str(Path(__file__).parent.parent)
     return subprocess.Popen(
         command,

@@ -46,6 +46,7 @@ from limner.concept import Use, in_words
 from limner.protocols import DrawRequest, Learned
 from limner.types import Picture
 
+# What is noted of a batch size that gives other bits.
 _UNLIKE = "unlike"
 # Beyond 8 pictures (16 rows with guidance) a picture gets less than a tenth faster: performance.md 1.5.
 _LARGEST_BATCH = 8
@@ -239,8 +240,9 @@ class DiffusionModel:
             return None
         few = self._render([probe] * unit, None, unit)
         for tried in (layers, [*layers, Portioned(pipeline.vae.decoder, unit)]):
-            with in_portions(tried):
-                run()
+            if tried:  # else it is what `unsteady` has just run
+                with in_portions(tried):
+                    run()
             if torch.equal(few[:1].expand_as(many[0]), many[0]):
                 return tried
         return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from limner.types import LimnerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,10 @@ class Notes:
 
     def write(self, key: str, value: object) -> None:
         """Remember one more; the file is replaced in one step."""
+        from limner.image import write_whole
+
         if self.file is None:
             return
-        try:
+        with suppress(OSError, LimnerError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.file.parent, encoding="utf-8", delete=False) as temporary:
-                json.dump(self.read() | {key: value}, temporary)
-            Path(temporary.name).replace(self.file)
-        except OSError:
-            return
+            write_whole(self.file, json.dumps(self.read() | {key: value}).encode())

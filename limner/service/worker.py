@@ -60,7 +60,6 @@ class Worker:
     stop: threading.Event = field(default_factory=threading.Event)
     _running: list[Running] = field(default_factory=list[Running])
     _renewed: float = 0.0
-    _looked: float = 0.0
 
     def work(self) -> None:
         """Work until `stop` is set; then give back what is not finished."""
@@ -71,8 +70,7 @@ class Worker:
             except LimnerError as error:  # a database that is locked or away is asked again
                 _LOG.warning("worker %s: %s", self.name, error.message)
                 time.sleep(_LOOK_S)
-            if self.bell.wait(_LOOK_S):
-                self._looked = 0.0
+            self.bell.wait(_LOOK_S)
         for running in self._running:
             running.leave()
         self.queue.give_back(self.name)
@@ -83,9 +81,7 @@ class Worker:
         if not self._running:
             return
         lost, now = self._write(), time.monotonic()
-        if now - self._looked >= _LOOK_S:
-            lost |= {job.id for job in self.queue.list(None, ("running",), 1000) if job.cancel}
-            self._looked = now
+        lost |= {job.id for job in self.queue.list(None, ("running",), 1000) if job.cancel}
         if now - self._renewed >= self.queue.lease_s / 3:
             lost |= self.queue.renew(self.name, [running.job.id for running in self._running])
             self._renewed = now

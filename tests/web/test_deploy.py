@@ -117,7 +117,7 @@ def test_nginx_lets_through_what_limner_serves_and_no_more(tmp_path: Path, check
         told = arrivals(client, job.json(), 5)
         state = client.get(job.json()["links"]["self"]).json()["state"]
         assert ([kind for _, kind in told][:2], state) == (["queued", "started"], "running")
-        assert told[-1][0] - told[0][0] > 0.2  # The worker tells of its steps every 0.1 s.
+        assert told[-1][0] - told[0][0] > 0.2  # The worker tells of its steps four times a second.
         assert client.post(job.json()["links"]["cancel"]).status_code == 200
 
         too_large = client.post("/api/pictures", content=b"\x00" * (MAX_BODY + 1))

@@ -21,8 +21,8 @@ def hard_rows(base: Base, rows: Sequence[Row], kept: Path) -> list[Row]:
     """
     if rank() == 0 and not kept.exists():
         texts = written(base, rows)
-        hard = [number for number, row in enumerate(rows) if _kept(row, texts[number]) < _kept(row, row.y)]
-        easy = [number for number in range(len(rows)) if number not in set(hard)]
+        wrong = [_kept(row, text) < _kept(row, row.y) for row, text in zip(rows, texts, strict=True)]
+        hard, easy = ([number for number, each in enumerate(wrong) if each is kind] for kind in (True, False))
         kept.write_text(json.dumps(sorted([*hard, *easy[: len(hard)]])))
     meet()
     chosen: list[int] = json.loads(kept.read_text())

@@ -159,7 +159,7 @@ def reinforce(plan: Plan, learned: Sequence[Row], unseen: Sequence[Row]) -> dict
     folder = plan.out / plan.ppo_name
     rows = _readable(base, learned)
     if plan.hard:
-        rows = hard_rows(base, rows[: plan.hard], plan.out / "hard.json")
+        rows = hard_rows(base, rows[: plan.hard], plan.out / f"hard-{plan.seed}-{plan.hard}.json")
     judge = Judge(rows, rewards_of(plan), plan.weights)
     task = writing_task(base.tokenizer, rows, judge, negatives=plan.negatives, room=1)
     seed_torch(plan.seed)
