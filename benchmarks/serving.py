@@ -4,8 +4,9 @@
 
 A real `limner serve` on the loopback interface with folders of its own. In one run of the same server: so many clients
 that want one picture each (one drawing, no loop), all at once and one after the other; a single request on an idle
-server against the same drawing by a call in this process, interleaved; connections that wait for a job's events; and
-the memory of the server and of its worker, before the first job and at most while so many clients are drawn for.
+server against the same drawing by a call in this process, interleaved, with one step and with so many; connections
+that wait for a job's events; and the memory of the server and of its worker, before the first job and at most while
+so many clients are drawn for.
 """
 
 from __future__ import annotations
@@ -100,11 +101,15 @@ def direct(folder: Path) -> Callable[[int, int], float]:
     return call
 
 
-def overhead(client: httpx.Client, call: Callable[[int, int], float], rounds: int, steps: int) -> tuple[float, float]:
-    """Medians of a request and of a call, taken in turns; the first round warms up."""
-    pairs = [(drawn(client, seed, steps), call(seed, steps)) for seed in range(rounds + 1)][1:]
-    requests, calls = zip(*pairs, strict=True)
-    return statistics.median(requests), statistics.median(calls)
+def overhead(client: httpx.Client, call: Callable[[int, int], float], rounds: int, steps: int) -> str:
+    """A request and a call, taken in turns: the medians, and between what the middle half of the pairs differ."""
+    pairs = [(drawn(client, seed, steps), call(seed, steps)) for seed in range(rounds + 1)][1:]  # the first warms up
+    request, direct = (1000 * statistics.median(each) for each in zip(*pairs, strict=True))
+    low, middle, high = (1000 * each for each in statistics.quantiles([r - c for r, c in pairs], n=4))
+    return (
+        f"{steps} steps: a request {request:.0f} ms, a call {direct:.0f} ms: {request - direct:+.0f} ms (p50); "
+        f"pair by pair {middle:+.0f} ms, half of them from {low:+.0f} to {high:+.0f}"
+    )
 
 
 def waiting(client: httpx.Client, pid: int, number: int) -> tuple[float, float]:
@@ -171,10 +176,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("drawing, at most:      server {:4.0f} MB, worker {:4.0f} MB".format(*most()))
         print(f"{args.clients} pictures one after the other {alone:7.1f} s")
         print(f"{args.clients} pictures all at once        {together:7.1f} s   {alone / together:.2f} times as fast")
-        request, call = overhead(client, direct(Path(name)), args.rounds, args.steps)
-        print(
-            f"a request {request * 1000:.0f} ms, a call {call * 1000:.0f} ms: {(request - call) * 1000:+.0f} ms (p50)"
-        )
+        call = direct(Path(name))
+        for steps in (1, args.steps):
+            print(overhead(client, call, args.rounds, steps))
         megabytes, milliseconds = waiting(client, pid, args.waiting)
         print(
             f"{args.waiting} waiting connections {megabytes:.0f} MB; another request beside them {milliseconds:.0f} ms"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,7 @@ class Toolbox:
     @cached_property
     def versions(self) -> dict[str, str]:
         """What decides, besides the recipe, which bytes a picture gets."""
-        libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-        return {"limner": __version__, **libraries, "device": self.plan.device, "precision": self.plan.precision}
+        return {"limner": __version__, **_versions(), "device": self.plan.device, "precision": self.plan.precision}
 
     @cached_property
     def profile(self) -> Profile:
@@ -197,6 +196,12 @@ class Toolbox:
     def edit_models(self) -> EditModels:
         """All that editing needs."""
         return EditModels(self.eyes, self.scorer, self.hands)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of the libraries that decide about bytes; asking takes ten milliseconds, which each job of a server would pay."""
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
 def all_here(profile: Profile) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from limner.backends import hardware
 from limner.blobs import Blobs
-from limner.config import Settings
+from limner.config import Profile, Settings
 from limner.conversations import Conversations
 from limner.factory import Factory
 from limner.lessons import Lessons
@@ -91,6 +91,12 @@ class JobTools(Toolbox):
         """Device, threads and precision of the process."""
         with self.stock.loading:
             return self.stock.tools.plan
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The profile of the stock, read once for all jobs."""
+        with self.stock.loading:
+            return self.stock.tools.profile
 
     @cached_property
     def language(self) -> LanguageModel:

@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,6 +32,7 @@ from limner.train.finetune import Recipe, fine_tune
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
+from limner.train.strange_turns import STRANGE, estranged_samples
 from limner.world.dialogue import Dialogue, from_json, sample_dialogue
 
 BATCH = 64
@@ -114,18 +115,33 @@ def keep(model: BlenderbotForConditionalGeneration, tokenizer: BlenderbotTokeniz
     to_folder(tokenizer, folder)
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the embedded model is trained: from nothing, or on from the weights of a folder, and at which rate."""
+
+    sizes: Sizes = field(default_factory=Sizes)
+    weights: Path | None = None
+    rate: float = 1.0
+    strange: float = STRANGE
+
+
 def train_small(
-    dialogues: Sequence[Dialogue], validation: Sequence[Dialogue], budget: Budget, out: Path, sizes: Sizes | None = None
+    dialogues: Sequence[Dialogue], validation: Sequence[Dialogue], budget: Budget, out: Path, course: Course = Course()
 ) -> float:
-    """Train the embedded model from scratch into `out`/model, keeping what was best on the validation dialogues.
+    """Train the embedded model into `out`/model, keeping what was best on the validation dialogues.
 
     Returns that perplexity.
     """
-    sizes = sizes or Sizes()
-    tokenizer = new_tokenizer(dialogues, sizes.tokens)
-    pool, unseen = samples(tokenizer, dialogues), samples(tokenizer, validation)
-    model = new_model(tokenizer, sizes).train()
-    optimizer = MixedOptimizer(parameters(model), Rates(muon=0.015, adamw=2e-3, ema=0.995))
+    if course.weights:
+        tokenizer = from_folder(BlenderbotTokenizer, course.weights)
+        model = from_folder(BlenderbotForConditionalGeneration, course.weights, dtype=torch.float32).train()
+    else:
+        tokenizer = new_tokenizer(dialogues, course.sizes.tokens)
+        model = new_model(tokenizer, course.sizes).train()
+    pool = estranged_samples(tokenizer, dialogues, course.strange)
+    unseen = samples(tokenizer, validation)
+    rates = Rates(muon=0.015 * course.rate, adamw=2e-3 * course.rate, ema=0.995)
+    optimizer = MixedOptimizer(parameters(model), rates)
     best = [math.inf]
 
     def keep_best() -> None:
@@ -175,7 +191,13 @@ def read_dialogues(path: Path) -> tuple[list[Dialogue], list[Dialogue]]:
 
 
 def train_dialogue(
-    base: str, out: Path, minutes: float, data: Path | None = None, dialogues: int = DIALOGUES, decay: float = DECAY
+    base: str,
+    out: Path,
+    minutes: float,
+    data: Path | None = None,
+    dialogues: int = DIALOGUES,
+    decay: float = DECAY,
+    course: Course = Course(),
 ) -> dict[str, object]:
     """Train `base` (small, a folder or a hub id) into `out`/model on the world's dialogues or those of a file.
 
@@ -189,7 +211,7 @@ def train_dialogue(
     else:
         learned, unseen = world_dialogues(dialogues, "dialogues"), world_dialogues(VALIDATION, "validation")
     if base == "small":
-        best = train_small(learned, unseen, Budget(minutes=minutes, decay=decay, checkpoint_minutes=1), out)
+        best = train_small(learned, unseen, Budget(minutes=minutes, decay=decay, checkpoint_minutes=1), out, course)
     else:
         best = train_base(base, learned, unseen, out, Recipe(), minutes)
     return {"model": str(out / "model"), "perplexity": round(best, 3), "dialogues": len(learned)}
@@ -204,8 +226,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="dialogues as JSON lines instead of the world's")
     parser.add_argument("--dialogues", type=int, default=DIALOGUES, help="how many of the world's to learn from")
     parser.add_argument("--decay", type=float, default=DECAY, help="last share of the budget, while the rate falls")
+    parser.add_argument("--weights", type=Path, help="small: go on from the weights of this folder")
+    parser.add_argument("--rate", type=float, default=1.0, help="small: the rates times this")
     args = parser.parse_args()
-    print(json.dumps(train_dialogue(args.base, args.out, args.minutes, args.data, args.dialogues, args.decay)))
+    course = Course(weights=args.weights, rate=args.rate)
+    print(json.dumps(train_dialogue(args.base, args.out, args.minutes, args.data, args.dialogues, args.decay, course)))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _ONE_BY_ONE = threading.Lock()
 """A foreign file is compared with the painter's weights, which are loaded for it."""
 
 
-def shelf_of(service: Here) -> Shelf:
+async def shelf_of(service: Here) -> Shelf:
     """The shelf of the service's settings."""
     return service.studio.tools.shelf
 

@@ -10,13 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from limner.backends.hub import WEIGHTS
 from limner.instructpe import Row, beautify_prefix, read_rows
+from limner.train.strange import common_words, exchanged, stranger
 from limner.types import BadInput
 from limner.world.instructions import world_rows
 
@@ -50,34 +49,19 @@ def rows_for(data: str, count: int, unseen: int, seed: int) -> tuple[list[Row], 
 
 def pairs_of(rows: Iterable[Row], strange: float = 0.0, seed: int = 0) -> list[tuple[str, str]]:
     """Prefix and target of each row; `strange` is the share that has a word exchanged."""
-    rng, words = Random(seed), common_words()
-    changed = (estranged(row, rng, words) if rng.random() < strange else row for row in rows)
+    rng = Random(seed)
+    changed = (estranged(row, rng) if rng.random() < strange else row for row in rows)
     return [(row.prefix, row.y) for row in changed]
 
 
-def estranged(row: Row, rng: Random, words: Sequence[str]) -> Row:
-    """The row with one word that both its prompts have exchanged throughout for another, or for invented letters."""
+def estranged(row: Row, rng: Random) -> Row:
+    """The row with one word that both its prompts have exchanged throughout for a strange one."""
     both = set(_WORD.findall(row.x)) & set(_WORD.findall(row.y)) - _FRAME
     if not both:
         return row
-    old = rng.choice(sorted(both))
-    new = rng.choice(words) if rng.random() < 0.7 else _invented(rng)
-    texts = {name: re.sub(rf"\b{old}\b", new, getattr(row, name)) for name in ("x_o", "i", "x", "y", "y_o")}
-    return replace(row, **texts)
-
-
-def _invented(rng: Random) -> str:
-    """A word that nobody has said yet, of two to four syllables."""
-    return "".join(rng.choice("bcdfghklmnprstvwz") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
-
-
-@lru_cache(maxsize=1)
-def common_words() -> tuple[str, ...]:
-    """The whole words that the embedded model's tokenizer knows: some thousand common ones."""
-    file = WEIGHTS / "stable-diffusion" / "tokenizer" / "tokenizer.json"
-    table: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"]
-    whole = (token.removesuffix("</w>") for token in table if token.endswith("</w>"))
-    return tuple(sorted(word for word in whole if _WORD.fullmatch(word)))
+    names = ("x_o", "i", "x", "y", "y_o")
+    texts = exchanged([getattr(row, name) for name in names], rng.choice(sorted(both)), stranger(rng))
+    return replace(row, **dict(zip(names, texts, strict=True)))
 
 
 def corpus(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,0 +1,49 @@
+"""Turns of dialogues with a strange word in them, for the small dialogue model to copy (see `limner.train.strange`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from random import Random
+from typing import Any
+
+from limner.backends.pairs import Sample, encoded, pairs
+from limner.train.strange import COLOUR_WORDS, exchanged, nouns, stranger
+from limner.world.clarity import BROADER
+from limner.world.dialogue import Dialogue
+from limner.world.vocabulary import COLOURS, CONCEPTS
+
+STRANGE = 0.4
+"""The share of turns with a strange word in them."""
+
+_COLOUR = 0.25
+
+
+def estranged(read: str, say: str, rng: Random) -> tuple[str, str]:
+    """The pair with one thing or colour that is read and said exchanged for a strange one, where that can be learned.
+
+    What kind of thing a strange word means nobody can know: a pair that speaks of «the animal» stays as it is.
+    """
+    words = set(re.findall(r"[a-z]+", read))
+    both = words & set(re.findall(r"[a-z]+", say))
+    things, colours = sorted(both & nouns()), sorted(both & set(COLOURS) - {"orange"})
+    if words & _kinds() or not things + colours or "which colour" in say:
+        return read, say
+    old = rng.choice(colours if not things or (colours and rng.random() < _COLOUR) else things)
+    new = rng.choice(COLOUR_WORDS) if old in colours else stranger(rng)
+    read, say = exchanged((read, say), old, new)
+    return read, say
+
+
+@cache
+def _kinds() -> frozenset[str]:
+    """The broader nouns, which a thing is seldom called."""
+    return frozenset(BROADER.values()) | {word for each in CONCEPTS.values() for word in each.general.split()}
+
+
+def estranged_samples(tokenizer: Any, dialogues: Iterable[Dialogue], strange: float) -> list[Sample]:
+    """A sample for each system turn (see `limner.backends.pairs`), the share `strange` of them with a strange word."""
+    rng = Random("strange")
+    changed = (estranged(*pair, rng) if rng.random() < strange else pair for pair in pairs(dialogues))
+    return [Sample(encoded(tokenizer, read), encoded(tokenizer, say)) for read, say in changed]
