@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -245,6 +246,15 @@ def _sheet(painter: TextToImage, options: DrawOptions, learned: Sequence[Learned
     )
 
 
+class _Learner(Protocol):
+    def concepts(self, prompt: str) -> list[Learned]: ...
+
+
+def digests(model: _Learner, *prompts: str) -> dict[str, str]:
+    """What a recipe says of the learned words in the prompts: which each of them is."""
+    return {each.word: each.digest for each in model.concepts(" ".join(prompts))}
+
+
 def _recipe(painter: TextToImage, request: DrawRequest) -> Recipe:
     return Recipe(
         prompt=request.prompt,
@@ -257,4 +267,5 @@ def _recipe(painter: TextToImage, request: DrawRequest) -> Recipe:
         model_hash=painter.model_hash,
         sampler=painter.sampler,
         negative_prompt=request.negative_prompt,
+        concepts=digests(painter, request.prompt, request.negative_prompt),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from limner.easel import digests
 from limner.edit import Attempt, EditResult
 from limner.image import contact_sheet, draw_regions, open_picture, save_png, to_rle
 from limner.image.paste import box_mask, mask_from_picture
@@ -102,6 +103,7 @@ def edit_recipe(result: EditResult, hands: Hands, versions: Mapping[str, str]) -
         model=model.name,
         model_hash=model.model_hash,
         versions=dict(versions),
+        concepts=digests(hands.inpainter, result.change.instruction),
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.draw import DrawResult, result_to_json
+from limner.easel import digests
 from limner.image import contact_sheet, open_picture, read_metadata, save_png, write_whole
 from limner.protocols import DrawRequest, TextToImage
 from limner.refine import Drawn
@@ -85,9 +86,9 @@ def redraw(file: Path, painter: TextToImage, changes: dict[str, Any], versions: 
     old = drawn_by(file)
     asked: dict[str, Any] = {name: getattr(old, name) for name in DrawRequest.__dataclass_fields__} | changes
     [picture] = painter.draw([DrawRequest(**asked)])
-    new = Recipe(
-        **asked, model=painter.name, model_hash=painter.model_hash, sampler=painter.sampler, versions=dict(versions)
-    )
+    made = {"model": painter.name, "model_hash": painter.model_hash, "sampler": painter.sampler}
+    words = digests(painter, asked["prompt"], asked["negative_prompt"])
+    new = Recipe(**asked, **made, versions=dict(versions), concepts=words)
     return Redrawn(picture, new, picture.sha256 == open_picture(file).sha256, _differences(old, new))
 
 
@@ -118,6 +119,7 @@ def _differences(old: Recipe, new: Recipe) -> tuple[str, ...]:
     """What may make the same recipe give other pixels, in words."""
     then = {"model": old.model, "model hash": old.model_hash, "sampler": old.sampler, **old.versions}
     now = {"model": new.model, "model hash": new.model_hash, "sampler": new.sampler, **new.versions}
+    then, now = then | old.concepts, now | new.concepts
     return tuple(
         f"{name} was {then[name]}, is {now.get(name, 'absent')}" for name in then if then[name] != now.get(name)
     )

@@ -37,12 +37,14 @@ class DrawRequest:
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A learned concept that a prompt names: its word, what it is like (perhaps ""), the guidance that it was learned
-    with, and what there is to doubt about using it with this model, in words ("" for nothing)."""
+    with, what there is to doubt about using it with this model, in words ("" for nothing), and a sha256 of what it
+    has learned."""
 
     word: str
     like: str
     guidance: float
     doubt: str = ""
+    digest: str = ""
 
 
 class LanguageModel(Protocol):

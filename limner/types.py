@@ -145,7 +145,8 @@ class Scorecard:
 class Recipe:
     """All that makes a picture: the same recipe on the same machine and versions gives the same bytes.
 
-    `prompt` is in A1111 syntax with weights; `seed` belongs to this one picture whatever its batch.
+    `prompt` is in A1111 syntax with weights; `seed` belongs to this one picture whatever its batch. `concepts` says of
+    each learned word of both prompts («<gizmo>») which it was, by a sha256 of what it had learned.
     """
 
     prompt: str
@@ -159,6 +160,7 @@ class Recipe:
     sampler: str = ""
     negative_prompt: str = ""
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    concepts: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,22 @@ def test_a_concept_is_learned_listed_shown_drawn_and_removed(
     assert "there is no concept" in run(capsys, "concepts", "show", "gizmo", code=2)
 
 
+def test_a_picture_tells_which_concept_of_a_name_it_was_drawn_with(
+    capsys: pytest.CaptureFixture[str], picture: Path, model: str
+) -> None:
+    learn(capsys, picture, model, "--steps", "4")
+    few = ("--steps", "2", "-n", "1", "--rounds", "1", "--model", model, "--scorer", "embedded:clip")
+    run(capsys, "draw", "a <gizmo>", *few, "--out", "first", "--json")
+    written = run(capsys, "show", "first/best.png", "--json")["concepts"]
+    assert list(written) == ["<gizmo>"]
+    assert run(capsys, "draw", "--like", "first/best.png", "--model", model, "--out", "second", "--json")["same"]
+    assert Path("second/best.png").read_bytes() == Path("first/best.png").read_bytes()
+    learn(capsys, picture, model, "--steps", "8", "--again")
+    again = run(capsys, "draw", "--like", "first/best.png", "--model", model, "--out", "third", "--json")
+    assert not again["same"]
+    assert any(text.startswith(f"<gizmo> was {written['<gizmo>']}, is ") for text in again["warnings"])
+
+
 @pytest.mark.long
 def test_dreambooth_is_looked_at_on_the_way(
     capsys: pytest.CaptureFixture[str], picture: Path, model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from limner.backends.branches import Change, Layout, changed
 from limner.backends.pseudo_words import PseudoWords, pseudo_words
 from limner.concept import Concept, Side, Use, uses
+from limner.concept_file import digest
 from limner.protocols import Learned
 from limner.types import BadInput
 
@@ -29,6 +30,7 @@ class _Hung:
     """A concept whose numbers lie where the pipeline computes; all keys begin with the name of a part."""
 
     concept: Concept
+    digest: str
     factors: Mapping[str, Sequence[Change]]
     whole: Mapping[str, Tensor]
 
@@ -63,8 +65,7 @@ class Rack:
 
     def learned(self, prompt: str, model_hash: str) -> list[Learned]:
         """The concepts that a prompt names, made ready for the model of this hash; raises BadInput like `hang`."""
-        found = [self.concept(use.name) for use in self.hang(prompt)]
-        return [Learned(each.word, each.about.like, each.about.guidance, _doubt(each, model_hash)) for each in found]
+        return [_learned(self._hung[use.name], model_hash) for use in self.hang(prompt)]
 
     def weights(self) -> dict[str, Tensor]:
         """All weights that an adapter may change, by part and path of their layer: «unet.down_blocks.0...to_k»."""
@@ -125,7 +126,7 @@ class Rack:
             for part, vectors in table.items():
                 self._put(concept, side, part, torch.tensor(vectors))
         whole = {path: self._difference(concept, path, torch.tensor(value)) for path, value in concept.changes.items()}
-        return _Hung(concept, factors, whole)
+        return _Hung(concept, digest(concept), factors, whole)
 
     def _put(self, concept: Concept, side: Side, part: str, vectors: Tensor) -> None:
         name = f"{concept.name}-neg" if side == "negative" else concept.name
@@ -141,6 +142,11 @@ class Rack:
         if inside not in state or state[inside].shape != value.shape:
             raise _strange(concept, f"changes {path}, which this one does not have so")
         return value.to(state[inside].device)
+
+
+def _learned(hung: _Hung, model_hash: str) -> Learned:
+    about = hung.concept.about
+    return Learned(hung.concept.word, about.like, about.guidance, _doubt(hung.concept, model_hash), hung.digest)
 
 
 def _doubt(concept: Concept, model_hash: str) -> str:

@@ -32,7 +32,7 @@ from limner.train.finetune import Recipe, fine_tune
 from limner.train.libraries import from_folder, seed_torch, to_folder
 from limner.train.loop import Budget, fit, start_processes
 from limner.train.optim import MixedOptimizer, Rates
-from limner.train.strange_turns import STRANGE, estranged_samples
+from limner.train.strange_turns import STRANGE, learned_samples
 from limner.world.dialogue import Dialogue, from_json, sample_dialogue
 
 BATCH = 64
@@ -138,7 +138,7 @@ def train_small(
     else:
         tokenizer = new_tokenizer(dialogues, course.sizes.tokens)
         model = new_model(tokenizer, course.sizes).train()
-    pool = estranged_samples(tokenizer, dialogues, course.strange)
+    pool = learned_samples(tokenizer, dialogues, course.strange)
     unseen = samples(tokenizer, validation)
     rates = Rates(muon=0.015 * course.rate, adamw=2e-3 * course.rate, ema=0.995)
     optimizer = MixedOptimizer(parameters(model), rates)

@@ -58,12 +58,12 @@ def targets(scenes: Sequence[Scene], concepts: Sequence[str]) -> tuple[Tensor, T
 
 
 def focal(logits: Tensor, heat: Tensor) -> Tensor:
-    """Penalty-reduced focal loss over cells (CenterNet's), per object."""
+    """Penalty-reduced focal loss over cells (CenterNet's), per object; a batch may have none."""
     chance = logits.float().sigmoid().clamp(1e-5, 1 - 1e-5)
     centre = (heat > 0.999).float()
     positive = centre * (1 - chance) ** 2 * chance.log()
     negative = (1 - centre) * (1 - heat) ** 4 * chance**2 * (1 - chance).log()
-    return -(positive + negative).sum() / centre.sum()
+    return -(positive + negative).sum() / centre.sum().clamp(min=1)
 
 
 def cell_losses(values: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +71,8 @@ def cell_losses(values: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     weight = truth[:, 0]
     colour = F.cross_entropy(values[:, : len(COLOUR_NAMES)].float(), truth[:, 1].long(), reduction="none")
     place = (values[:, len(COLOUR_NAMES) :].float() - truth[:, 2:]).abs().sum(1)
-    return (colour * weight).sum() / weight.sum(), (place * weight).sum() / weight.sum()
+    number = weight.sum().clamp(min=1)
+    return (colour * weight).sum() / number, (place * weight).sum() / number
 
 
 def disturb(pixels: Tensor, rng: Random) -> Tensor:

@@ -23,7 +23,7 @@ COLOUR_WORDS = (
 ).split()
 """Colours that no thing of the world wears."""
 
-_INVENTED = 0.4
+_INVENTED, _CONSONANTS = 0.4, "bcdfghklmnprstvwz"
 _WORD = re.compile(r"[a-z]{3,}")
 _PHRASES = (*COLOURS, *COLOUR_WORDS, *BACKGROUNDS, *chain.from_iterable(STYLE_PHRASES.values()))
 _SAYINGS = (*CLEAR.values(), *WITHOUT_VALUE.values(), VAGUE, OPEN, TORN, UNDO, YES, ORDINALS, *PLACES.values())
@@ -59,17 +59,24 @@ def nouns() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
+def _taken() -> frozenset[str]:
+    """Words that mean something: things of the world, kinds of things, and what requests are made of."""
+    return nouns() | _words(known.general for known in CONCEPTS.values()) | _KNOWN
+
+
+@lru_cache(maxsize=1)
 def _strangers() -> tuple[str, ...]:
-    """Common words that stand for no thing and no kind of thing of the world."""
-    kinds = _words(known.general for known in CONCEPTS.values())
-    return tuple(word for word in common_words() if word not in nouns() | kinds | _KNOWN)
+    return tuple(word for word in common_words() if word not in _taken())
 
 
 def stranger(rng: Random) -> str:
     """A common word that names nothing of the world, or one that nobody has said yet, of two to four syllables."""
     if rng.random() >= _INVENTED:
         return rng.choice(_strangers())
-    return "".join(rng.choice("bcdfghklmnprstvwz") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
+    syllables = rng.randint(2, 4)
+    while (word := "".join(rng.choice(_CONSONANTS) + rng.choice("aeiou") for _ in range(syllables))) in _taken():
+        pass
+    return word
 
 
 def exchanged(texts: Sequence[str], old: str, new: str) -> list[str]:

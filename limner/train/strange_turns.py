@@ -8,14 +8,17 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from limner.backends.pairs import Sample, encoded, pairs
+from limner.backends.pairs import DELIMITER, Sample, encoded, pairs
 from limner.train.strange import COLOUR_WORDS, exchanged, nouns, stranger
 from limner.world.clarity import BROADER
-from limner.world.dialogue import Dialogue
+from limner.world.dialogue import EDIT, Dialogue
 from limner.world.vocabulary import COLOURS, CONCEPTS
 
 STRANGE = 0.4
 """The share of turns with a strange word in them."""
+
+ANSWERS = 3
+"""Samples of a turn that settles a question: which of the things offered is meant is what is learned last."""
 
 _COLOUR = 0.25
 
@@ -42,8 +45,17 @@ def _kinds() -> frozenset[str]:
     return frozenset(BROADER.values()) | {word for each in CONCEPTS.values() for word in each.general.split()}
 
 
-def estranged_samples(tokenizer: Any, dialogues: Iterable[Dialogue], strange: float) -> list[Sample]:
-    """A sample for each system turn (see `limner.backends.pairs`), the share `strange` of them with a strange word."""
+def is_answer(read: str, say: str) -> bool:
+    """Whether the user answers a question, and that settles it: what was said before the picture ends with «?»."""
+    return say.startswith(EDIT.lower()) and bool(re.search(rf"\?{DELIMITER}i see [^?]*$", read))
+
+
+def learned_samples(tokenizer: Any, dialogues: Iterable[Dialogue], strange: float) -> list[Sample]:
+    """A sample for each system turn (see `limner.backends.pairs`), several for what settles a question.
+
+    The share `strange` of them has a strange word; of several samples of one turn each has another.
+    """
     rng = Random("strange")
-    changed = (estranged(*pair, rng) if rng.random() < strange else pair for pair in pairs(dialogues))
+    several = (pair for pair in pairs(dialogues) for _ in range(ANSWERS if is_answer(*pair) else 1))
+    changed = (estranged(*pair, rng) if rng.random() < strange else pair for pair in several)
     return [Sample(encoded(tokenizer, read), encoded(tokenizer, say)) for read, say in changed]

@@ -40,6 +40,14 @@ def test_cells_around_a_centre_say_colour_place_and_size() -> None:
     assert int(cells[0, 0].sum()) == 9
 
 
+def test_a_batch_without_objects_has_a_loss() -> None:
+    empty = torch.zeros(2, 3, 4, 4)
+    assert 0 < float(focal(empty, empty)) < 100
+    assert [
+        float(each) for each in cell_losses(torch.zeros(2, len(COLOUR_NAMES) + 4, 4, 4), torch.zeros(2, 6, 4, 4))
+    ] == [0.0, 0.0]
+
+
 def test_the_focal_loss_falls_when_the_right_cell_rises_and_grows_when_a_far_one_does() -> None:
     heat, _ = targets([Scene((THING,), "snow")], CONCEPTS)
     logits = torch.full_like(heat, -3.0)
