@@ -33,7 +33,10 @@ def learn(
     reconstruction: Annotated[
         float | None, typer.Option(help="Weight of the pixels' loss; 0 leaves it out (1).")
     ] = None,
-    light_decoder: Annotated[bool, typer.Option("--light-decoder", help="Compare pixels by a faster decoder.")] = False,
+    light_decoder: Annotated[
+        bool | None,
+        typer.Option("--light-decoder/--full-decoder", help="Compare pixels by a faster decoder, or the model's own."),
+    ] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate of the words (0.0025).")] = None,
     adapter_rate: Annotated[float | None, typer.Option(help="Learning rate of the adapters.")] = None,
     rank: Annotated[int | None, typer.Option(help="Rank of the U-Net's adapters.")] = None,
@@ -67,7 +70,8 @@ def learn(
         "preview_every": preview_every if previews else None,
         "seed": seed,
     }
-    chosen |= {"kind": "style" if style else None, "decoder": "light" if light_decoder else None}
+    decoders = {True: "light", False: "full", None: None}
+    chosen |= {"kind": "style" if style else None, "decoder": decoders[light_decoder]}
     chosen |= {"checkpointing": True if low_memory else None} | _lengths(words)
     studio = studio_of(model=model)
     work = studio.lessons.learn(picture, name, chosen, box=box, mask=mask, previews=previews, again=again)

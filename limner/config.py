@@ -154,6 +154,7 @@ class LearningRole(_Frozen):
     rate: Rate | None = None
     adapter_rate: Rate | None = None
     whole_rate: Rate | None = None
+    decoder: Literal["full", "light"] | None = None
 
 
 class Profile(_Frozen):

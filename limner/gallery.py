@@ -86,9 +86,14 @@ def redraw(file: Path, painter: TextToImage, changes: dict[str, Any], versions: 
     old = drawn_by(file)
     asked: dict[str, Any] = {name: getattr(old, name) for name in DrawRequest.__dataclass_fields__} | changes
     [picture] = painter.draw([DrawRequest(**asked)])
-    made = {"model": painter.name, "model_hash": painter.model_hash, "sampler": painter.sampler}
-    words = digests(painter, asked["prompt"], asked["negative_prompt"])
-    new = Recipe(**asked, **made, versions=dict(versions), concepts=words)
+    new = Recipe(
+        **asked,
+        model=painter.name,
+        model_hash=painter.model_hash,
+        sampler=painter.sampler,
+        versions=dict(versions),
+        concepts=digests(painter, asked["prompt"], asked["negative_prompt"]),
+    )
     return Redrawn(picture, new, picture.sha256 == open_picture(file).sha256, _differences(old, new))
 
 
@@ -117,9 +122,8 @@ def _caption(name: str, drawn: Drawn) -> str:
 
 def _differences(old: Recipe, new: Recipe) -> tuple[str, ...]:
     """What may make the same recipe give other pixels, in words."""
-    then = {"model": old.model, "model hash": old.model_hash, "sampler": old.sampler, **old.versions}
-    now = {"model": new.model, "model hash": new.model_hash, "sampler": new.sampler, **new.versions}
-    then, now = then | old.concepts, now | new.concepts
+    then = {"model": old.model, "model hash": old.model_hash, "sampler": old.sampler, **old.versions, **old.concepts}
+    now = {"model": new.model, "model hash": new.model_hash, "sampler": new.sampler, **new.versions, **new.concepts}
     return tuple(
         f"{name} was {then[name]}, is {now.get(name, 'absent')}" for name in then if then[name] != now.get(name)
     )
