@@ -24,6 +24,8 @@ from rich.text import Text
 from limner.types import Event
 
 Result = TypeVar("Result")
+_WIDE, _WIDEST = 160, 10_000
+"""Characters a line of a table that does not fit, where nobody's window limits it, and of any that there could be."""
 
 
 def follow(work: Generator[Event, None, Result], told: Mapping[str, Callable[[Event], None]] | None = None) -> Result:
@@ -86,7 +88,11 @@ def emit(value: Mapping[str, Any]) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A plain table on stdout; numbers are set right, None is a dash, and nothing in a cell is read as markup."""
+    """A plain table on stdout; numbers are set right, None is a dash, and nothing in a cell is read as markup.
+
+    No word or number is ever cut: where a terminal is too narrow, each row is told as a list; in a file or pipe the
+    table is as wide as it must be.
+    """
     grid = Table(box=None, pad_edge=False, header_style="bold")
     cells = [["–" if cell is None else cell for cell in row] for row in rows]
     for place, name in enumerate(columns):
@@ -94,7 +100,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         grid.add_column(name, justify="right" if numeric and cells else "left")
     for row in cells:
         grid.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else _shown(cell)) for cell in row))
-    Console(soft_wrap=False).print(grid)
+    console = Console()
+    size = console.measure(grid, options=console.options.update_width(_WIDEST))
+    if size.minimum <= console.width:
+        console.print(grid)
+    elif console.is_terminal:
+        for place, row in enumerate(cells):
+            if place:
+                say()
+            facts(dict(zip(columns, row, strict=True)))
+    else:
+        Console(width=max(size.minimum, min(size.maximum, _WIDE))).print(grid)
 
 
 def _shown(cell: Any) -> str:
