@@ -57,10 +57,10 @@ class JobQueue:
             if missing := self._missing(params):
                 raise BadInput(f"there is no picture {missing[:64]}", "upload it again")
             jobs.add({**values, "created": jobs.now})
-            steps.tell_position(jobs, values["id"])
-            job = steps.job(steps.known(jobs, values["id"]))
+            record = steps.known(jobs, values["id"])
+            steps.tell_position(jobs, record)
         self._changed()
-        return job
+        return steps.job(record)
 
     def get(self, job_id: str, user: str | None = None) -> Job:
         """A job. Raises NotFound for an id that is none, and for the job of another than `user`."""
@@ -126,8 +126,9 @@ class JobQueue:
         lost: set[str] = set()
         with self._writing() as jobs:
             for job_id, several in told.items():
-                if steps.is_of(jobs.get(job_id), worker):
-                    steps.add(jobs, job_id, several)
+                record = jobs.get(job_id)
+                if record is not None and steps.is_of(record, worker):
+                    steps.add(jobs, record, several)
                 else:
                     lost.add(job_id)
         self._changed()
@@ -141,10 +142,9 @@ class JobQueue:
         last = [steps.told(event) for event in events]
         with self._writing() as jobs:
             record = steps.owned(jobs, job_id, worker)
-            steps.add(jobs, job_id, last)
             if missing := self._missing(result):
                 raise LimnerError(f"the picture {missing} of the result is not in the store", "do it again")
-            steps.end(jobs, record, "done", {"result": result})
+            steps.end(jobs, record, "done", {"result": result}, last)
         self._changed()
 
     def fail(
@@ -161,11 +161,11 @@ class JobQueue:
         last = [steps.told(event) for event in events]
         with self._writing() as jobs:
             record = steps.owned(jobs, job_id, worker)
-            steps.add(jobs, job_id, last)
             if again and record["attempts"] < self.tries and not record["cancel"]:
+                steps.add(jobs, record, last)
                 steps.requeue(jobs, record, f"it is tried again: {message}")
             else:
-                steps.end(jobs, record, "failed", {"error": {"message": message, "hint": hint}})
+                steps.end(jobs, record, "failed", {"error": {"message": message, "hint": hint}}, last)
         self._changed()
 
     def cancelled(self, job_id: str, worker: str, events: Iterable[Event] = ()) -> None:
@@ -173,8 +173,7 @@ class JobQueue:
         last = [steps.told(event) for event in events]
         with self._writing() as jobs:
             record = steps.owned(jobs, job_id, worker)
-            steps.add(jobs, job_id, last)
-            steps.end(jobs, record, "cancelled", {})
+            steps.end(jobs, record, "cancelled", {}, last)
         self._changed()
 
     def give_back(self, worker: str) -> int:

@@ -113,18 +113,17 @@ def begin(jobs: Jobs, record: Record, worker: str, lease_s: float) -> Job:
     """Give a job to a worker."""
     attempts, until = record["attempts"] + 1, jobs.now + lease_s
     values = {"state": "running", "worker": worker, "started": jobs.now, "attempts": attempts, "lease": until}
-    jobs.change(record["id"], **values)
-    jobs.tell(record["id"], [("started", _content({"attempts": attempts}))])
+    jobs.tell(record["id"], [("started", _content({"attempts": attempts}))], record["last"], **values)
     return job(known(jobs, record["id"]))
 
 
-def add(jobs: Jobs, job_id: str, events: Sequence[Told]) -> None:
+def add(jobs: Jobs, record: Record, events: Sequence[Told]) -> None:
     """Add events to a job; now and then the oldest of those that pass are removed."""
     if not events:
         return
-    last = jobs.tell(job_id, events)
-    if last // _THIN_EVERY > (last - len(events)) // _THIN_EVERY:
-        jobs.thin(job_id, PASSING, PASSING_KEPT)
+    last = jobs.tell(record["id"], events, record["last"])
+    if last // _THIN_EVERY > record["last"] // _THIN_EVERY:
+        jobs.thin(record["id"], PASSING, PASSING_KEPT)
 
 
 def told(event: Event) -> Told:
@@ -149,23 +148,25 @@ def reclaim(jobs: Jobs, records: Iterable[Record], tries: int, why: str = "its w
 def requeue(jobs: Jobs, record: Record, why: str) -> None:
     """Put a job back to its place in the queue."""
     jobs.change(record["id"], state="queued", worker=None, lease=None, attempts=record["attempts"])
-    tell_position(jobs, record["id"], why)
+    tell_position(jobs, known(jobs, record["id"]), why)
 
 
-def tell_position(jobs: Jobs, job_id: str, why: str = "") -> None:
+def tell_position(jobs: Jobs, record: Record, why: str = "") -> None:
     """Tell where a job stands that has come into the queue."""
-    record = known(jobs, job_id)
     data = {"position": position(jobs, record), "attempts": record["attempts"]}
-    jobs.tell(job_id, [("queued", _content(data, why))])
+    jobs.tell(record["id"], [("queued", _content(data, why))], record["last"])
 
 
-def end(jobs: Jobs, record: Record, state: State, outcome: Mapping[str, Any]) -> None:
-    """End a job; `outcome` are its result or its error, which its last event has too."""
-    values = {"state": state, "worker": None, "lease": None, "finished": jobs.now}
-    jobs.change(record["id"], **values, **outcome)
-    jobs.thin(record["id"], PASSING, PASSING_KEPT)
+def end(jobs: Jobs, record: Record, state: State, outcome: Mapping[str, Any], events: Sequence[Told] = ()) -> None:
+    """End a job after the last of its own events; `outcome` are its result or its error, which its last event has too.
+
+    `record` must be the job's newest: what is written goes behind the last event that it knows.
+    """
+    values = {"state": state, "worker": None, "lease": None, "finished": jobs.now, **outcome}
     message = outcome["error"]["message"] if "error" in outcome else ""
-    jobs.tell(record["id"], [(state, _content(outcome, message))])
+    last = jobs.tell(record["id"], [*events, (state, _content(outcome, message))], record["last"], **values)
+    if last > PASSING_KEPT:
+        jobs.thin(record["id"], PASSING, PASSING_KEPT)
 
 
 def _content(data: Mapping[str, Any], message: str = "", done: int = 0, total: int = 0) -> Content:

@@ -113,18 +113,25 @@ class Jobs:
         """Let leases end at another time."""
         self._connection.execute(sa.update(JOBS).where(JOBS.c.id.in_(jobs)).values(lease=until))
 
-    def tell(self, job: str, events: Iterable[tuple[str, Content]]) -> int:
-        """Add events, as kind and content, behind those of a job that is there; returns the last one's number."""
+    def tell(self, job: str, events: Iterable[tuple[str, Content]], last: int | None = None, **values: Any) -> int:
+        """Add events, as kind and content, behind those of a job that is there, and set some columns of it.
+
+        `last` is the number of its newest event, for who knows it already. Returns that number as it is then.
+        """
         told = [(kind, canonical(content).decode()) for kind, content in events]
-        last = self._connection.execute(sa.select(JOBS.c.last).where(JOBS.c.id == job)).scalar_one()
+        before = self._last(job) if last is None else last
         rows = [
             {"job": job, "seq": seq, "kind": kind, "content": content, "created": self.now}
-            for seq, (kind, content) in enumerate(told, last + 1)
+            for seq, (kind, content) in enumerate(told, before + 1)
         ]
         if rows:
             self._connection.execute(sa.insert(JOB_EVENTS), rows)
-            self.change(job, last=last + len(rows))
-        return last + len(rows)
+        if rows or values:
+            self.change(job, **values, last=before + len(rows))
+        return before + len(rows)
+
+    def _last(self, job: str) -> int:
+        return self._connection.execute(sa.select(JOBS.c.last).where(JOBS.c.id == job)).scalar_one()
 
     def events(self, job: str, after: int) -> list[Record]:
         """The events of a job with larger numbers: seq, kind, created, message, done, total, data."""
