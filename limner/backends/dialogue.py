@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import torch
@@ -22,10 +23,13 @@ from limner.instruction import parse_instruction
 from limner.protocols import LanguageModel
 from limner.seen import Seen, summary
 from limner.types import BadInput, LanguageModelFailed
-from limner.world.clarity import choices_of
+from limner.world.clarity import choices_of, is_offered, is_sound, read_seen
 from limner.world.dialogue import EDIT, UNDO, Dialogue, Utterance
 
 LONGEST_REPLY = 80
+BEAMS = 8
+"""Where what it says first cannot be meant, so many hypotheses are looked through."""
+
 _CLASSES = {"blenderbot": "BlenderbotForConditionalGeneration"}
 _MAX_SEEN, _MAX_TURNS, _MAX_CHARS = 32, 200, 2000
 
@@ -59,7 +63,11 @@ class _Clarify(BaseModel):
 
 
 class DialogueModel:
-    """A LanguageModel (see protocols): greedy, so that the same dialogue has the same reply."""
+    """A LanguageModel (see protocols): greedy, so that the same dialogue has the same reply.
+
+    An instruction about a thing that is not seen, or that two things answer to, and words that nobody said, cannot be
+    meant: then the likeliest turn that can is taken instead, where there is one.
+    """
 
     def __init__(self, name: str, model: Any, tokenizer: Any, fallback: LanguageModel) -> None:
         self.name = name
@@ -80,24 +88,35 @@ class DialogueModel:
         except ValidationError as error:
             raise LanguageModelFailed(f"no request to clarify: {error.errors()[0]['msg']}") from None
         history = [Utterance(each.speaker, each.text) for each in asked.history]
-        said = self.say(written(summary([Seen(text) for text in asked.seen]), history, asked.said), max_tokens)
-        return json.dumps(answer(said, asked.seen))
+        text = written(summary([Seen(text) for text in asked.seen]), history, asked.said)
+        told = answer(self.say(text, max_tokens), asked.seen)
+        if not is_possible(told, asked.seen, text):
+            told = next(self._others(text, asked, max_tokens), told)
+        return json.dumps(told)
 
     def perplexity(self, dialogues: Sequence[Dialogue]) -> float:
         """How uncertain it is of the system turns, a token; 1 is certain (methods 3.3)."""
         return perplexity(self.model, samples(self.tokenizer, dialogues))
 
-    @torch.inference_mode()
     def say(self, text: str, max_tokens: int = LONGEST_REPLY) -> str:
         """The system's next turn after a written dialogue, as the model puts it."""
+        return self._written(text, max_tokens)[0]
+
+    def _others(self, text: str, asked: _Clarify, max_tokens: int) -> Iterator[dict[str, Any]]:
+        """What it might have answered as well and can be meant, the likeliest first, by a beam search."""
+        for said in self._written(text, max_tokens, num_beams=BEAMS, num_return_sequences=BEAMS):
+            with suppress(LanguageModelFailed):
+                if is_possible(told := answer(said, asked.seen), asked.seen, text):
+                    yield told
+
+    @torch.inference_mode()
+    def _written(self, text: str, max_tokens: int, **how: int) -> list[str]:
         if not text.isascii():
             raise LanguageModelFailed("the dialogue model knows English letters only")
-        ids = encoded(self.tokenizer, text)
-        tokens = torch.tensor([ids], device=self.model.device)
-        out: Tensor = self.model.generate(
-            input_ids=tokens, attention_mask=torch.ones_like(tokens), max_length=min(max_tokens, LONGEST_REPLY)
-        )
-        return str(self.tokenizer.decode(out[0], skip_special_tokens=True)).strip()
+        tokens = torch.tensor([encoded(self.tokenizer, text)], device=self.model.device)
+        mask, longest = torch.ones_like(tokens), min(max_tokens, LONGEST_REPLY)
+        out: Tensor = self.model.generate(input_ids=tokens, attention_mask=mask, max_length=longest, **how)
+        return [str(self.tokenizer.decode(each, skip_special_tokens=True)).strip() for each in out]
 
 
 def _greedy(model: Any) -> Any:
@@ -127,6 +146,14 @@ def answer(said: str, seen: Sequence[str]) -> dict[str, Any]:
     if not said.endswith("?"):
         raise LanguageModelFailed(f"the dialogue model neither asks nor instructs: «{said[:80]}»")
     return {"instruction": "", "question": capitalised(said), "choices": list(choices_of(said, seen))}
+
+
+def is_possible(told: Mapping[str, Any], seen: Sequence[str], read: str) -> bool:
+    """Whether an answer can be meant, given what is seen and all that was `read`: see `clarity.is_sound`."""
+    things = [read_seen(text) for text in seen]
+    if instruction := told.get("instruction"):
+        return is_sound(parse_instruction(instruction), things, read)
+    return is_offered(told.get("question", ""), things)
 
 
 def capitalised(text: str) -> str:

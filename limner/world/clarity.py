@@ -6,13 +6,14 @@ its thing so that no other in the picture bears that name, and each kind of chan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limner.seen import Seen, listed
-from limner.types import EditKind
+from limner.types import Change, EditKind
 from limner.world.caption import article
-from limner.world.vocabulary import CONCEPTS, SHAPE_CONCEPTS
+from limner.world.vocabulary import COLOURS, CONCEPTS, SHAPE_CONCEPTS
 
 BROADER = {
     "bird": "animal", "reptile": "animal", "sea animal": "animal", "insect": "animal", "boat": "vehicle",
@@ -29,6 +30,10 @@ OFFERED: dict[EditKind, tuple[str, ...]] = {
 }
 """What is offered where no value was said."""
 
+COLOUR_WORDS = (*COLOURS, "brown", "white", "black", "grey", "gold", "turquoise")
+"""The colours of the world, and others that people ask for."""
+
+_RELATIONS = ("left of", "right of", "above", "below", "in front of")
 _WEATHER = {"rain": "let it rain", "snow": "let it snow", "fog": "make it foggy", "clear": "make it clear"}
 _WANTED: dict[EditKind, str] = {
     "background": "Which background do you want",
@@ -98,12 +103,49 @@ def unique_name(thing: Seen, seen: Sequence[Seen]) -> str:
 
 def can_be_told_apart(seen: Sequence[Seen]) -> bool:
     """True when each thing has a name that is its own, which two on the left lack if neither's colour is known."""
-    return all(sum(_answers_to(unique_name(thing, seen), each) for each in seen) == 1 for thing in seen)
+    return all(len(named(unique_name(thing, seen), seen)) == 1 for thing in seen)
+
+
+def named(words: str, seen: Sequence[Seen]) -> list[Seen]:
+    """The things that bear a name such as `unique_name` gives: «car», «red car», «left red car»."""
+    return [thing for thing in seen if _answers_to(words, thing)]
 
 
 def _answers_to(words: str, thing: Seen) -> bool:
     said = words.removesuffix(thing.name)
     return said != words and set(said.split()) <= {thing.colour, thing.where}
+
+
+_PLACED = re.compile(r"(.+) (?:on the|at the|in the) (left|right|top|bottom|middle)")
+
+
+def read_seen(text: str) -> Seen:
+    """What was seen, from its text: «green palm tree on the left». A first word that is a colour is the colour."""
+    found = _PLACED.fullmatch(text)
+    noun, where = found.groups() if found else (text, "")
+    first, _, rest = noun.partition(" ")
+    return Seen(rest, first, where) if rest and first in COLOUR_WORDS else Seen(noun, "", where)
+
+
+def is_sound(change: Change, seen: Sequence[Seen], read: str) -> bool:
+    """Whether an instruction can be meant: it names one thing seen, and of things says no word that was not `read`.
+
+    Of a change of the whole picture nothing is asked, as its words are the world's and not the user's.
+    """
+    if not change.local:
+        return True
+    beside = re.sub(rf"^(?:{'|'.join(_RELATIONS)}) the ", "", change.place)
+    name = change.target or beside
+    said = set(f"{name} {change.value}".split()) - {"a", "an", "the"}
+    return said <= set(re.findall(r"[^\s,.?!:;]+", read.lower())) and (not name or len(named(name, seen)) == 1)
+
+
+def is_offered(question: str, seen: Sequence[Seen]) -> bool:
+    """Whether a question of which thing is meant offers nothing but what is seen."""
+    asks, _, offered = question.rstrip("?").partition(": ")
+    if not offered or not asks.lower().endswith(("do you mean", "should i change")):
+        return True
+    return set(choices_of(question, ())) <= {thing.text for thing in seen}
 
 
 def explicit(kind: EditKind, name: str, value: str = "", relation: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from limner.backends import hub
-from limner.backends.dialogue import DialogueModel, answer, capitalised, load_dialogue
+from limner.backends.dialogue import DialogueModel, answer, capitalised, is_possible, load_dialogue
 from limner.backends.hardware import Plan
 from limner.backends.language import load_language_model
 from limner.protocols import LanguageModel
@@ -49,6 +49,33 @@ def test_an_answer_becomes_an_instruction(model: DialogueModel) -> None:
 
 def test_taking_back(model: DialogueModel) -> None:
     assert ask(model, "go back") == {"undo": True}
+
+
+def test_what_cannot_be_meant_gives_way_to_the_next_best_that_can(folder: Path) -> None:
+    """Of the hypotheses of one search: two cars answer to the first, the second is no sentence, the third is fine."""
+
+    class Guessing(DialogueModel):
+        said: tuple[str, ...] = (
+            "[EDIT] remove the car",
+            "hm",
+            "[EDIT] remove the blue car",
+            "[EDIT] remove the red car",
+        )
+
+        def _written(self, text: str, max_tokens: int, **how: int) -> list[str]:
+            return list(self.said[: how.get("num_beams", 1)])
+
+    real = load_dialogue(str(folder), plan=PLAN, fallback=Scripted(""))
+    model = Guessing("guessing", real.model, real.tokenizer, Scripted(""))
+    assert ask(model, "remove the second car")["instruction"] == "remove the blue car"
+    model.said = ("[EDIT] remove the car", "[EDIT] remove the dog")
+    assert ask(model, "remove the second car")["instruction"] == "remove the car"
+
+
+def test_it_searches_where_it_offers_what_is_not_seen(model: DialogueModel) -> None:
+    """The tiny model asks by heart for a car on the right; where nothing better is found, that is what it says."""
+    other = ask(model, "Remove the car", seen=["red car on the left", "blue car on the left"])
+    assert other["question"] == QUESTION or is_possible(other, SEEN, "remove the car")
 
 
 @pytest.mark.parametrize(("said", "reason"), [("hello", "neither asks nor"), ("sing", "several changes")])

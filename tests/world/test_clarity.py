@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.instruction import parse_instruction
-from limner.seen import Seen
+from limner.seen import Seen, summary
 from limner.types import EditKind
 from limner.world.clarity import (
     OFFERED,
@@ -16,13 +18,17 @@ from limner.world.clarity import (
     can_be_told_apart,
     choices_of,
     explicit,
+    is_offered,
+    is_sound,
     meant,
     nouns_of,
+    read_seen,
     unique_name,
     what_of,
     whereto,
     which,
 )
+from limner.world.dialogue import sample_dialogue
 
 RED, BLUE = Seen("car", "red", "left"), Seen("car", "blue", "right")
 CAT, DUCK = Seen("cat", "", "top"), Seen("duck", "", "bottom")
@@ -158,3 +164,52 @@ def test_questions_for_a_value() -> None:
 )
 def test_the_choices_are_read_from_the_question(question: str, choices: tuple[str, ...]) -> None:
     assert choices_of(question, [RED.text, BLUE.text, CAT.text]) == choices
+
+
+@given(THINGS)
+def test_what_was_seen_is_read_as_it_was_written(things: list[Seen]) -> None:
+    assert [read_seen(thing.text) for thing in things] == things
+
+
+def test_a_noun_of_two_words_is_no_colour_and_a_noun() -> None:
+    assert read_seen("green palm tree on the left") == Seen("palm tree", "green", "left")
+    assert read_seen("palm tree in the middle") == Seen("palm tree", "", "middle")
+    assert read_seen("orange") == Seen("orange")
+
+
+def test_all_that_the_world_answers_can_be_meant() -> None:
+    rng = Random("sound")
+    for exchange in (each for _ in range(150) for each in sample_dialogue(rng).exchanges()):
+        seen = exchange.seen or ()
+        read = " ".join([summary(seen), *(each.text for each in exchange.history), exchange.said])
+        if exchange.asks:
+            assert is_offered(exchange.reply, seen)
+        elif exchange.instruction:
+            assert is_sound(parse_instruction(exchange.instruction), seen, read)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "sound"),
+    [
+        ("paint the red car green", True),
+        ("paint the car green", False),  # two answer to it
+        ("remove the dog", False),  # none does
+        ("replace the cat with a unicorn", True),
+        ("replace the cat with a unicorm", False),  # nobody said that
+        ("add a unicorn left of the left car", True),
+        ("add a unicorn left of the tree", False),
+        ("add a unicorn", True),
+        ("make it night", True),
+    ],
+)
+def test_an_instruction_names_one_thing_seen_in_words_that_were_read(instruction: str, sound: bool) -> None:
+    read = "I see a red car on the left, a blue car on the right and a cat.  paint it green; a unicorn, a dog, a tree"
+    assert is_sound(parse_instruction(instruction), (RED, BLUE, CAT), read) == sound
+
+
+def test_a_question_of_which_thing_offers_only_what_is_seen() -> None:
+    question = which(Referent("car"), (RED, BLUE), (RED, BLUE))
+    assert is_offered(question, (RED, BLUE, CAT))
+    assert not is_offered(question, (RED, CAT))
+    assert not is_offered(what_of((RED, DUCK)), (RED, CAT))
+    assert is_offered("Which do you want: day or night?", ())
