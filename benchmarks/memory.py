@@ -22,9 +22,9 @@ from typing import Any
 WAYS: dict[str, dict[str, Any]] = {
     "only loaded": {},
     "as it is": {"steps": 2},
-    "--light-decoder": {"steps": 2, "decoder": "light"},
+    "--decoder light": {"steps": 2, "decoder": "light"},
     "--low-memory": {"steps": 2, "checkpointing": True},
-    "--low-memory --light-decoder": {"steps": 2, "checkpointing": True, "decoder": "light"},
+    "--low-memory --decoder light": {"steps": 2, "checkpointing": True, "decoder": "light"},
     "--low-memory --reconstruction 0": {"steps": 2, "checkpointing": True, "reconstruction": 0.0},
 }
 

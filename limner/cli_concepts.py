@@ -33,9 +33,9 @@ def learn(
     reconstruction: Annotated[
         float | None, typer.Option(help="Weight of the pixels' loss; 0 leaves it out (1).")
     ] = None,
-    light_decoder: Annotated[
-        bool | None,
-        typer.Option("--light-decoder/--full-decoder", help="Compare pixels by a faster decoder, or the model's own."),
+    decoder: Annotated[
+        Literal["light", "full"] | None,
+        typer.Option(help="Compare pixels by a light, fitted decoder or by the model's own."),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate of the words (0.0025).")] = None,
     adapter_rate: Annotated[float | None, typer.Option(help="Learning rate of the adapters.")] = None,
@@ -70,8 +70,7 @@ def learn(
         "preview_every": preview_every if previews else None,
         "seed": seed,
     }
-    decoders = {True: "light", False: "full", None: None}
-    chosen |= {"kind": "style" if style else None, "decoder": decoders[light_decoder]}
+    chosen |= {"kind": "style" if style else None, "decoder": decoder}
     chosen |= {"checkpointing": True if low_memory else None} | _lengths(words)
     studio = studio_of(model=model)
     work = studio.lessons.learn(picture, name, chosen, box=box, mask=mask, previews=previews, again=again)

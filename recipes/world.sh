@@ -71,3 +71,8 @@ python -m limner.train.ship_writer --source runs/writer/sft/model
 # The seventh day, in float32 on AVX2. The dialogue model anew, larger; until minute 35 its rate did not fall.
 one limner.train.dialogue --base small --out runs/dialogue-2 --minutes 112 --decay 0.68
 python -m limner.train.ship_dialogue --source runs/dialogue-2/model
+
+# The eighth day, on the same machine. The dialogue model goes on from the shipped one, with strange words; from minute 21 on also with
+# answers three times (before, --dialogues was 200000).
+one limner.train.dialogue --base small --weights $W/dialogue --rate 0.5 --decay 1 --dialogues 150000 --out runs/dialogue-3 --minutes 100
+python -m limner.train.ship_dialogue --source runs/dialogue-3/model

@@ -71,9 +71,9 @@ VARIANTS: Mapping[Part, tuple[Variant, ...]] = {
         Variant(f"{positive} positive, {negative} negative", {"positive_words": positive, "negative_words": negative})
         for positive, negative in ((1, 3), (3, 3), (3, 6), (6, 3))
     ),
-    "decoders": (
-        *(Variant(f"the {decoder} decoder", {"decoder": decoder}) for decoder in ("full", "light")),
-        Variant("the light decoder, 520 steps", {"decoder": "light", "steps": 520}),
+    "decoders": tuple(
+        Variant(f"the {decoder} decoder, {steps} steps", {"decoder": decoder, "steps": steps})
+        for decoder, steps in (("full", 260), ("light", 260), ("light", 520))
     ),
 }
 """Tables 2 and 3; table 4; figure 18; what the reconstruction (Eq. 6) is decoded by."""
