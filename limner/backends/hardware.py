@@ -11,8 +11,10 @@ import os
 import platform
 import statistics
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +82,23 @@ def plan(
     gain = _remembered_gain(cache, count)
     fits: Precision = "bfloat16" if gain >= _WORTHWHILE else "float32"
     return Plan(chosen, count, fits, f"bfloat16 measured {gain:.1f} times as fast as float32 on {_cpu_model()}")
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """What this thread computes in the block it computes alone; other threads, also new ones, keep their helpers."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # torch keeps a number for each thread, and one for those that have not computed yet: that one is put back.
+    back = threading.Thread(target=torch.set_num_threads, args=(before,))
+    back.start()
+    back.join()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _device(asked: str) -> str:

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
-from limner.backends.hardware import available_cores, measure_gain, plan
+from limner.backends.hardware import available_cores, measure_gain, one_thread, plan
 from limner.types import BadInput
 
 
@@ -105,6 +106,22 @@ def test_measured_gain_is_a_ratio() -> None:
 def test_what_the_machine_lacks_is_refused(device: str, precision: str) -> None:
     with pytest.raises(BadInput, match=r"present: |known: "):
         plan(device, precision)
+
+
+def test_one_thread_leaves_all_others_as_they_were() -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    try:
+        torch.set_num_threads(3)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            new = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+            new.start()
+            new.join()
+        assert torch.get_num_threads() == 3
+        assert seen == [3]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_threads_sleep_before_torch_is_imported() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limner.backends.hardware import one_thread
 from limner.backends.pipelines import Loaded, scale_latents
 from limner.backends.sampling import to_pixels
 from limner.backends.words import unknown_words
@@ -30,12 +32,16 @@ from limner.types import BadInput, Event, LimnerError, Picture
 
 SAVE_EVERY = 100
 _REPORT_EVERY = 10
+_SMALL = 100_000_000
 _DECAY = {"words": 1e-2, "negative words": 1e-2, "adapters": 1e-3, "negative adapters": 1e-3, "whole": 1e-2}
 
 
 @dataclass(slots=True)
 class Lesson:
-    """Everything of one lesson that does not change from step to step, the optimizer, and how far it has come."""
+    """Everything of one lesson that does not change from step to step, the optimizer, and how far it has come.
+
+    `alone`: the model is so small that a second thread would cost more by waiting than it computes.
+    """
 
     student: Student
     options: Options
@@ -49,12 +55,17 @@ class Lesson:
     clipped: Sequence[Sequence[nn.Parameter]]
     averages: dict[str, Tensor]
     about: About
+    alone: bool = False
     step: int = 0
     seconds: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
     def advance(self) -> float:
         """One update; returns the loss before it. Raises LimnerError when it is no longer a number."""
+        with one_thread() if self.alone else nullcontext():
+            return self._advance()
+
+    def _advance(self) -> float:
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.step)
         with self.student.attached():
             loss = self._losses(generator)
@@ -179,6 +190,7 @@ def prepare(
         clipped=_clipped(student),
         averages={} if options.ema is None else {name: p.detach().clone() for name, p in named.items()},
         about=_about(loaded, options, picture, base),
+        alone=pipeline.unet.device.type == "cpu" and sum(p.numel() for p in pipeline.unet.parameters()) < _SMALL,
     )
 
 
