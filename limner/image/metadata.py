@@ -104,7 +104,10 @@ def _checked(values: object) -> Recipe:
 
 def format_json(recipe: Recipe | None, extra: Mapping[str, Any]) -> str:
     """Limner's own chunk: the recipe and everything in `extra`, as ASCII JSON with sorted keys."""
-    content = dict(extra) | ({} if recipe is None else {"recipe": asdict(recipe)})
+    told = {} if recipe is None else asdict(recipe)
+    if not told.get("concepts"):  # left out, so that what was drawn before there were any has the same bytes again
+        told.pop("concepts", None)
+    content = dict(extra) | ({} if recipe is None else {"recipe": told})
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 
