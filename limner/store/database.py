@@ -132,7 +132,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    folder = Path(str(url.database)).parent
+    folder = Path(str(url.database).removeprefix("file:")).parent  # a database may be named by an address of SQLite's
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
