@@ -357,6 +357,7 @@ def test_a_read_only_database_is_told(sqlite: Store, file: Path) -> None:
     with pytest.raises(LimnerError, match="cannot be written to"):
         reader.save(state)
     reader.close()
+    assert not Path("file:").exists()  # what stands before the path is no folder
 
 
 def test_what_is_no_database_is_told(file: Path, folder: Path) -> None:
