@@ -245,7 +245,8 @@ def referent(words: str) -> Referent:
     bare = _BEFORE_NOUN.sub("", folded(words.strip(" .")))
     bare = bare if bare in CONCEPTS else _IN_ORDER.sub("", bare)  # «first quarter moon» is a name
     side = _ON_SIDE.fullmatch(bare)
-    where, noun = (side["w"], side["n"]) if side else split_place(bare)
+    named = bare in CONCEPTS or singular(bare) in CONCEPTS  # «top hat» is no hat at the top
+    where, noun = (side["w"], side["n"]) if side else ("", bare) if named else split_place(bare)
     first, _, rest = noun.partition(" ")
     colour, noun = (first, rest) if first in COLOURS and rest and not is_whole_name(noun) else ("", noun)
     noun = noun if noun in CONCEPTS else singular(noun)

@@ -189,6 +189,12 @@ def test_courtesies_are_left_out(said: str, bare: str) -> None:
     assert tidied(said) == bare
 
 
+def test_a_place_that_begins_a_name_is_no_place() -> None:
+    assert read("remove the top hat") == Request("remove", Referent("top hat"))
+    assert read("remove the left top hat") == Request("remove", Referent("top hat", where="left"))
+    assert read("remove the top car") == Request("remove", Referent("car", where="top"))
+
+
 POLITE = st.sampled_from(["", "please ", "Can you ", "now, ", "ok and "])
 THINGS = st.sampled_from(sorted(n for n in CONCEPTS if n.split()[0] not in COLOURS and not n.endswith(" light")))
 HUES = st.sampled_from(sorted(COLOURS))

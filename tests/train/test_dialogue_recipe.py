@@ -76,7 +76,7 @@ def test_a_batch_holds_dialogues_of_like_length() -> None:
 
 def test_learning_keeps_the_best(tmp_path: Path) -> None:
     best = train_small(
-        LEARNED * 4, LEARNED, Budget(steps=120, minutes=9, warm_up=10), tmp_path, Course(SIZES, strange=0.0)
+        LEARNED * 4, LEARNED, Budget(steps=200, minutes=9, warm_up=10), tmp_path, Course(SIZES, strange=0.0)
     )
     assert best < 2
     model = from_folder(BlenderbotForConditionalGeneration, tmp_path / "model").eval()
