@@ -341,11 +341,13 @@ def eval_dreamartist(
         typer.Option(help="Tables 2 and 3, table 4, the lengths, or the decoders."),
     ] = "all",
     steps: Annotated[int | None, typer.Option(help="Steps of each lesson.")] = None,
+    decoder: Annotated[Literal["light", "full"] | None, typer.Option(help="What lessons compare pixels by.")] = None,
     model: Model = None,
     json: Json = False,
 ) -> None:
     """Measure one-shot learning against textual inversion, LoRA and DreamBooth on pictures never seen in training."""
-    report, rows = terminal.follow(studio_of(model=model).eval_dreamartist(count, seeds, only, steps))
+    options = {"steps": steps, "decoder": decoder}
+    report, rows = terminal.follow(studio_of(model=model).eval_dreamartist(count, seeds, only, options))
     tell(report if json else {"rows": rows}, json, terminal.rows)
 
 

@@ -6,7 +6,7 @@ Methods return JSON-able values, or generators of Events that return them; `cli`
 from __future__ import annotations
 
 import platform
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -290,9 +290,16 @@ class Studio:
         return report | {"dialogue": tables["dialogue"]}, tables
 
     def eval_dreamartist(
-        self, count: int, seeds: int, only: Literal["methods", "gamma", "lengths", "decoders", "all"], steps: int | None
+        self,
+        count: int,
+        seeds: int,
+        only: Literal["methods", "gamma", "lengths", "decoders", "all"],
+        options: Mapping[str, Any],
     ) -> Generator[Event, None, tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """DreamArtist's tables on `count` pictures of what the model never saw: JSON values, and rows for a table."""
+        """DreamArtist's tables on `count` pictures of what the model never saw: JSON values, and rows for a table.
+
+        Lessons have the profile's `options` where these are None.
+        """
         from limner.backends.vision import TwoTowerScorer
         from limner.measure import measure_dreamartist
 
@@ -303,7 +310,8 @@ class Studio:
         parts: list[Literal["methods", "gamma", "lengths", "decoders"]] = (
             ["methods", "gamma", "lengths", "decoders"] if only == "all" else [only]
         )
-        chosen = self.tools.profile.learning.model_dump(exclude_none=True) | ({} if steps is None else {"steps": steps})
+        given = {name: value for name, value in options.items() if value is not None}
+        chosen = self.tools.profile.learning.model_dump(exclude_none=True) | given
         return (yield from measure_dreamartist(self.tools.painter, scorer, count, parts, range(seeds), chosen))
 
     def eval_chatgenimage(

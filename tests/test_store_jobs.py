@@ -70,8 +70,8 @@ def test_a_record_comes_back_with_its_place(store: Store) -> None:
     with writing(store.database) as jobs:
         jobs.add(values("b", params={"n": [1, None, "é\0"]}))
         jobs.add(values("a"))
-        assert jobs.tell("a", [("queued", {"message": "\0"}), ("started", {})]) == 2
-        assert jobs.tell("a", []) == 2
+        assert jobs.tell("a", [("queued", {"message": "\0"}), ("started", {})], 0) == 2
+        assert jobs.tell("a", [], 2) == 2
         jobs.change("a", result={"drawn": 2}, state="done", finished=jobs.now)
         jobs.change("b", result=None)
     with reading(store.database) as jobs:
@@ -90,7 +90,7 @@ def test_a_record_comes_back_with_its_place(store: Store) -> None:
 def test_what_a_block_changed_is_there_as_a_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(KeyboardInterrupt), writing(store.database) as jobs:
         jobs.add(values("a"))
-        jobs.tell("a", [("queued", {})])
+        jobs.tell("a", [("queued", {})], 0)
         raise KeyboardInterrupt
     with reading(store.database) as jobs:
         assert jobs.get("a") is None
@@ -102,7 +102,7 @@ def test_the_newest_of_a_kind_stay(store: Store) -> None:
         jobs.add(values("a"))
         jobs.add(values("b"))
         for job in "ab":
-            jobs.tell(job, [("turn", {}), *[("step", {"done": n}) for n in range(5)], ("turn", {})])
+            jobs.tell(job, [("turn", {}), *[("step", {"done": n}) for n in range(5)], ("turn", {})], 0)
         jobs.thin("a", ["step", "item"], 2)
         jobs.thin("b", ["step"], 5)
         assert [event["seq"] for event in jobs.events("a", 0)] == [1, 5, 6, 7]
@@ -123,7 +123,7 @@ def test_a_session_is_removed_without_the_pictures_of_jobs(store: Store) -> None
     drawn, params = store.blobs.put(b"drawn"), store.blobs.put(b"params")
     with writing(store.database) as jobs:
         jobs.add(values("a", params={"mask": params}))
-        jobs.tell("a", [("preview", {"data": {"picture": drawn}})])
+        jobs.tell("a", [("preview", {"data": {"picture": drawn}})], 0)
     store.tidy([drawn, params])
     assert set(store.blobs) == {drawn, params}
     with writing(store.database) as jobs:

@@ -100,22 +100,27 @@ class DialogueModel:
 
     def say(self, text: str, max_tokens: int = LONGEST_REPLY) -> str:
         """The system's next turn after a written dialogue, as the model puts it."""
-        return self._written(text, max_tokens)[0]
+        return self.hypotheses(text, 1, max_tokens)[0]
 
     def _others(self, text: str, asked: _Clarify, max_tokens: int) -> Iterator[dict[str, Any]]:
-        """What it might have answered as well and can be meant, the likeliest first, by a beam search."""
-        for said in self._written(text, max_tokens, num_beams=BEAMS, num_return_sequences=BEAMS):
+        """What it might have answered as well and can be meant, the likeliest first."""
+        for said in self.hypotheses(text, BEAMS, max_tokens):
             with suppress(LanguageModelFailed):
                 if is_possible(told := answer(said, asked.seen), asked.seen, text):
                     yield told
 
     @torch.inference_mode()
-    def _written(self, text: str, max_tokens: int, **how: int) -> list[str]:
+    def hypotheses(self, text: str, number: int, max_tokens: int = LONGEST_REPLY) -> list[str]:
+        """What it may say next, the likeliest first, by a search with so many beams; with one it is greedy.
+
+        Raises LanguageModelFailed for letters that are not English.
+        """
         if not text.isascii():
             raise LanguageModelFailed("the dialogue model knows English letters only")
         tokens = torch.tensor([encoded(self.tokenizer, text)], device=self.model.device)
         mask, longest = torch.ones_like(tokens), min(max_tokens, LONGEST_REPLY)
-        out: Tensor = self.model.generate(input_ids=tokens, attention_mask=mask, max_length=longest, **how)
+        beams = {"num_beams": number, "num_return_sequences": number}
+        out: Tensor = self.model.generate(input_ids=tokens, attention_mask=mask, max_length=longest, **beams)
         return [str(self.tokenizer.decode(each, skip_special_tokens=True)).strip() for each in out]
 
 

@@ -104,10 +104,10 @@ def _checked(values: object) -> Recipe:
 
 def format_json(recipe: Recipe | None, extra: Mapping[str, Any]) -> str:
     """Limner's own chunk: the recipe and everything in `extra`, as ASCII JSON with sorted keys."""
-    told = {} if recipe is None else asdict(recipe)
-    if not told.get("concepts"):  # left out, so that what was drawn before there were any has the same bytes again
-        told.pop("concepts", None)
-    content = dict(extra) | ({} if recipe is None else {"recipe": told})
+    content = dict(extra)
+    if recipe is not None:
+        # No concepts are left out, so that what was drawn before a recipe named them has the same bytes again.
+        content["recipe"] = {k: v for k, v in asdict(recipe).items() if v or k != "concepts"}
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 

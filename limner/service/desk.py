@@ -94,9 +94,8 @@ class JobTools(Toolbox):
 
     @cached_property
     def profile(self) -> Profile:
-        """The profile of the stock, read once for all jobs."""
-        with self.stock.loading:
-            return self.stock.tools.profile
+        """The profile of the stock, read once for all jobs. It waits for no model that another job loads."""
+        return self.stock.tools.profile
 
     @cached_property
     def language(self) -> LanguageModel:

@@ -113,25 +113,21 @@ class Jobs:
         """Let leases end at another time."""
         self._connection.execute(sa.update(JOBS).where(JOBS.c.id.in_(jobs)).values(lease=until))
 
-    def tell(self, job: str, events: Iterable[tuple[str, Content]], last: int | None = None, **values: Any) -> int:
+    def tell(self, job: str, events: Iterable[tuple[str, Content]], last: int, **values: Any) -> int:
         """Add events, as kind and content, behind those of a job that is there, and set some columns of it.
 
-        `last` is the number of its newest event, for who knows it already. Returns that number as it is then.
+        `last` is the number of its newest event until now. Returns that of the newest one then.
         """
         told = [(kind, canonical(content).decode()) for kind, content in events]
-        before = self._last(job) if last is None else last
         rows = [
             {"job": job, "seq": seq, "kind": kind, "content": content, "created": self.now}
-            for seq, (kind, content) in enumerate(told, before + 1)
+            for seq, (kind, content) in enumerate(told, last + 1)
         ]
         if rows:
             self._connection.execute(sa.insert(JOB_EVENTS), rows)
         if rows or values:
-            self.change(job, **values, last=before + len(rows))
-        return before + len(rows)
-
-    def _last(self, job: str) -> int:
-        return self._connection.execute(sa.select(JOBS.c.last).where(JOBS.c.id == job)).scalar_one()
+            self.change(job, **values, last=last + len(rows))
+        return last + len(rows)
 
     def events(self, job: str, after: int) -> list[Record]:
         """The events of a job with larger numbers: seq, kind, created, message, done, total, data."""

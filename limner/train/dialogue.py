@@ -117,7 +117,10 @@ def keep(model: BlenderbotForConditionalGeneration, tokenizer: BlenderbotTokeniz
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the embedded model is trained: from nothing, or on from the weights of a folder, and at which rate."""
+    """How the embedded model is trained: from nothing in these sizes, or on from the `weights` of a folder.
+
+    `rate` multiplies the usual learning rates; `strange` is the share of turns with a strange word in them.
+    """
 
     sizes: Sizes = field(default_factory=Sizes)
     weights: Path | None = None

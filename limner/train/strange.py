@@ -15,17 +15,16 @@ from random import Random
 
 from limner.backends.hub import WEIGHTS
 from limner.world.caption import article
+from limner.world.clarity import BROADER, OTHER_COLOURS
 from limner.world.sayings import CLEAR, OPEN, ORDINALS, PLACES, TORN, UNDO, VAGUE, WITHOUT_VALUE, YES
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASES
 
-COLOUR_WORDS = (
-    "brown white black grey gold turquoise silver beige crimson violet teal maroon cyan magenta ivory navy scarlet"
-).split()
+STRANGE_COLOURS = (*OTHER_COLOURS, *"silver beige crimson violet teal maroon cyan magenta ivory navy scarlet".split())
 """Colours that no thing of the world wears."""
 
 _INVENTED, _CONSONANTS = 0.4, "bcdfghklmnprstvwz"
 _WORD = re.compile(r"[a-z]{3,}")
-_PHRASES = (*COLOURS, *COLOUR_WORDS, *BACKGROUNDS, *chain.from_iterable(STYLE_PHRASES.values()))
+_PHRASES = (*COLOURS, *STRANGE_COLOURS, *BACKGROUNDS, *chain.from_iterable(STYLE_PHRASES.values()))
 _SAYINGS = (*CLEAR.values(), *WITHOUT_VALUE.values(), VAGUE, OPEN, TORN, UNDO, YES, ORDINALS, *PLACES.values())
 _FRAME = (
     "see which mean weather rain rainy snow falling fog foggy clear sky picture night sunset top bottom middle "
@@ -59,9 +58,15 @@ def nouns() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
+def kinds() -> frozenset[str]:
+    """The words of broader nouns: «animal», «fruit»."""
+    return _words([*BROADER.values(), *(known.general for known in CONCEPTS.values())])
+
+
+@lru_cache(maxsize=1)
 def _taken() -> frozenset[str]:
     """Words that mean something: things of the world, kinds of things, and what requests are made of."""
-    return nouns() | _words(known.general for known in CONCEPTS.values()) | _KNOWN
+    return nouns() | kinds() | _KNOWN
 
 
 @lru_cache(maxsize=1)

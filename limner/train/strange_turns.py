@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from random import Random
 from typing import Any
 
 from limner.backends.pairs import DELIMITER, Sample, encoded, pairs
-from limner.train.strange import COLOUR_WORDS, exchanged, nouns, stranger
-from limner.world.clarity import BROADER
+from limner.train.strange import STRANGE_COLOURS, exchanged, kinds, nouns, stranger
 from limner.world.dialogue import EDIT, Dialogue
-from limner.world.vocabulary import COLOURS, CONCEPTS
+from limner.world.vocabulary import COLOURS
 
 STRANGE = 0.4
 """The share of turns with a strange word in them."""
@@ -31,18 +29,12 @@ def estranged(read: str, say: str, rng: Random) -> tuple[str, str]:
     words = set(re.findall(r"[a-z]+", read))
     both = words & set(re.findall(r"[a-z]+", say))
     things, colours = sorted(both & nouns()), sorted(both & set(COLOURS) - {"orange"})
-    if words & _kinds() or not things + colours or "which colour" in say:
+    if words & kinds() or not things + colours or "which colour" in say:
         return read, say
     old = rng.choice(colours if not things or (colours and rng.random() < _COLOUR) else things)
-    new = rng.choice(COLOUR_WORDS) if old in colours else stranger(rng)
+    new = rng.choice(STRANGE_COLOURS) if old in colours else stranger(rng)
     read, say = exchanged((read, say), old, new)
     return read, say
-
-
-@cache
-def _kinds() -> frozenset[str]:
-    """The broader nouns, which a thing is seldom called."""
-    return frozenset(BROADER.values()) | {word for each in CONCEPTS.values() for word in each.general.split()}
 
 
 def is_answer(read: str, say: str) -> bool:

@@ -221,7 +221,7 @@ def shape_of(kind: Kind, params: Mapping[str, Any]) -> str:
 async def service_of(request: Request) -> Service:
     """The service of the app that a request came to.
 
-    This and what it is like are coroutines for speed: FastAPI hands plain functions to another thread, one by one.
+    A coroutine, as the other dependencies: FastAPI has each plain function run in a thread, which wants a core first.
     """
     return cast(Service, request.app.state.service)
 

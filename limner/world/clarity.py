@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from limner.seen import Seen, listed
 from limner.types import Change, EditKind
 from limner.world.caption import article
+from limner.world.scene import Relation
 from limner.world.vocabulary import COLOURS, CONCEPTS, SHAPE_CONCEPTS
 
 BROADER = {
@@ -30,10 +32,11 @@ OFFERED: dict[EditKind, tuple[str, ...]] = {
 }
 """What is offered where no value was said."""
 
-COLOUR_WORDS = (*COLOURS, "brown", "white", "black", "grey", "gold", "turquoise")
-"""The colours of the world, and others that people ask for."""
+OTHER_COLOURS = ("brown", "white", "black", "grey", "gold", "turquoise")
+"""Colours that people ask for beyond those of the world."""
 
-_RELATIONS = ("left of", "right of", "above", "below", "in front of")
+_PLACED = re.compile(r"(.+) (?:on the|at the|in the) (left|right|top|bottom|middle)")
+_BESIDE = re.compile(rf"(?:{'|'.join(get_args(Relation))}) the ")
 _WEATHER = {"rain": "let it rain", "snow": "let it snow", "fog": "make it foggy", "clear": "make it clear"}
 _WANTED: dict[EditKind, str] = {
     "background": "Which background do you want",
@@ -116,15 +119,12 @@ def _answers_to(words: str, thing: Seen) -> bool:
     return said != words and set(said.split()) <= {thing.colour, thing.where}
 
 
-_PLACED = re.compile(r"(.+) (?:on the|at the|in the) (left|right|top|bottom|middle)")
-
-
 def read_seen(text: str) -> Seen:
     """What was seen, from its text: «green palm tree on the left». A first word that is a colour is the colour."""
     found = _PLACED.fullmatch(text)
     noun, where = found.groups() if found else (text, "")
     first, _, rest = noun.partition(" ")
-    return Seen(rest, first, where) if rest and first in COLOUR_WORDS else Seen(noun, "", where)
+    return Seen(rest, first, where) if rest and first in (*COLOURS, *OTHER_COLOURS) else Seen(noun, "", where)
 
 
 def is_sound(change: Change, seen: Sequence[Seen], read: str) -> bool:
@@ -134,8 +134,7 @@ def is_sound(change: Change, seen: Sequence[Seen], read: str) -> bool:
     """
     if not change.local:
         return True
-    beside = re.sub(rf"^(?:{'|'.join(_RELATIONS)}) the ", "", change.place)
-    name = change.target or beside
+    name = change.target or _BESIDE.sub("", change.place)
     said = set(f"{name} {change.value}".split()) - {"a", "an", "the"}
     return said <= set(re.findall(r"[^\s,.?!:;]+", read.lower())) and (not name or len(named(name, seen)) == 1)
 

@@ -11,7 +11,7 @@ from limner.seen import Seen
 from limner.types import Change, EditKind
 from limner.world import sayings
 from limner.world.caption import article
-from limner.world.clarity import COLOUR_WORDS, Referent, Request, explicit
+from limner.world.clarity import OTHER_COLOURS, Referent, Request, explicit
 from limner.world.sample import Palette
 from limner.world.scene import Scene, Thing
 from limner.world.vocabulary import (
@@ -25,7 +25,6 @@ from limner.world.vocabulary import (
     held_out_concepts,
 )
 
-OTHER_COLOURS = COLOUR_WORDS[len(COLOURS) :]
 _STRANGE = 0.12
 """The share of nouns and colours from outside what the world's drawings know, so that words are copied, not guessed."""
 

@@ -7,7 +7,7 @@ from random import Random
 
 from limner.backends.pairs import pairs
 from limner.train.dialogue import new_tokenizer, world_dialogues
-from limner.train.strange import COLOUR_WORDS, common_words, exchanged, nouns, stranger
+from limner.train.strange import STRANGE_COLOURS, common_words, exchanged, nouns, stranger
 from limner.train.strange_turns import ANSWERS, estranged, is_answer, learned_samples
 from limner.world.vocabulary import COLOURS, CONCEPTS
 
@@ -35,7 +35,7 @@ def test_no_stranger_names_a_thing_of_the_world() -> None:
     assert len(drawn) > 1500
     assert not drawn & nouns()
     assert not drawn & {word for each in CONCEPTS.values() for word in words(f"{each.name} {each.general}")}
-    assert not drawn & {*COLOURS, *COLOUR_WORDS, "make", "remove", "left", "the", "night"}
+    assert not drawn & {*COLOURS, *STRANGE_COLOURS, "make", "remove", "left", "the", "night"}
     assert drawn & set(common_words())
     assert drawn - set(common_words())
 
