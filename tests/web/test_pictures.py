@@ -87,7 +87,7 @@ def test_a_recipe_of_ours_stays(client: TestClient) -> None:
     assert answer["recipe"] == asdict(RECIPE)
     with Image.open(io.BytesIO(client.get(f"/api/pictures/{answer['picture']}").content)) as image:
         told = parse_json(image.info["limner"])
-    assert told == {"recipe": asdict(RECIPE), "scores": {"circle": 0.9}}
+    assert told == {"recipe": {k: v for k, v in asdict(RECIPE).items() if k != "concepts"}, "scores": {"circle": 0.9}}
 
 
 @pytest.mark.parametrize(
