@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from limner.instructpe import Row
+from limner.integrity import integrity, reference
 from limner.train.writer import hard
 from limner.train.writer.base import SMALL, Base
 from limner.train.writer.hard import hard_rows
+from limner.world.instructions import world_rows
 from tests.train.writer.tiny import model, rows, tokenizer
 
 
@@ -43,3 +45,11 @@ def test_where_nothing_is_wrong_all_rows_serve(tmp_path: Path, monkeypatch: pyte
 def test_a_writer_that_knows_nothing_gets_all_wrong(tmp_path: Path) -> None:
     some = rows()[:4]
     assert hard_rows(Base(SMALL, model(), tokenizer()), some, tmp_path / "hard.json") == list(some)
+
+
+def test_a_colour_on_the_wrong_thing_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = [row for row in world_rows(300, 3) if "a red" in row.y and "a blue" in row.y][:3]
+    crossed = some[0].y.replace("a red", "a -").replace("a blue", "a red").replace("a -", "a blue")
+    assert integrity(reference(some[0].x_o, some[0].i, some[0].reference), crossed) == 1.0
+    write(monkeypatch, [crossed, *(row.y for row in some[1:])])
+    assert hard_rows(Base(SMALL, model(), tokenizer()), some, tmp_path / "hard.json") == some[:2]
