@@ -34,6 +34,11 @@ def train_writer(
     lora: Lora = 0,
     depth: Annotated[int, typer.Option(min=0, help="Blocks that the reward changes; 0 is a third of them.")] = 0,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate by reward; 0 is the base's own.")] = 0,
+    hard: Annotated[
+        int, typer.Option(min=0, help="By reward, of so many rows those that are wrong yet, and as many; 0: all rows.")
+    ] = 0,
+    truth: Annotated[float, typer.Option(min=0, help="Weight of the world's facts in the reward.")] = 0,
+    warm: Annotated[int, typer.Option(min=0, help="Rounds in which the value estimate alone learns.")] = 0,
     negatives: Annotated[bool, typer.Option("--no-negatives", help="No spoiled texts among the samples.")] = False,
     typical: Annotated[bool, typer.Option("--no-typical", help="Sample from all words.")] = False,
     vci: Annotated[bool, typer.Option("--no-vci", help="No content integrity in the value.")] = False,
@@ -45,7 +50,8 @@ def train_writer(
 
     chosen: dict[str, Any] = {"out": out, "data": data, "base": base, "stage": stage, "scores": scores}
     chosen |= {"minutes": minutes, "steps": steps, "seed": seed, "rows": rows, "lora": lora, "depth": depth}
-    chosen |= {"rate": rate, "no_negatives": negatives, "no_typical": typical, "no_vci": vci}
+    chosen |= {"rate": rate, "hard": hard, "truth": truth, "warm": warm}
+    chosen |= {"no_negatives": negatives, "no_typical": typical, "no_vci": vci}
     tell(train_writer(plan_of(chosen)), json)
 
 

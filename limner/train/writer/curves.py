@@ -28,8 +28,8 @@ _WINDOW = 5
 class Steadiness:
     """A recipe's curves over `runs` seeds. `first` and `last` are mean rewards of the rounds at either end.
 
-    `rounds` is the mean variance of the rewards of a few rounds in a row, `seeds` the variance over seeds of one round's
-    reward, in the mean over rounds; None for one seed.
+    `rounds` is the mean variance of the rewards of a few rounds in a row, `seeds` the variance over seeds of the reward
+    of one round, in the mean over rounds; None for one seed.
     """
 
     recipe: str
