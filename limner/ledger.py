@@ -12,7 +12,6 @@ commit. A last line that is torn was never committed: its shard is made again, b
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -24,10 +23,11 @@ from typing import Any
 
 from limner.image.files import sync, write_whole
 from limner.shards import Made, Outcome, SetAside, Shard, pack, unpack
+from limner.staging import sole
 from limner.turn import canonical
 from limner.types import BadInput, LimnerError
 
-JOB, LEDGER, SHARDS, LOCK = "job.json", "ledger.jsonl", "shards", ".lock"
+JOB, LEDGER, SHARDS = "job.json", "ledger.jsonl", "shards"
 _CHECKSUM = 16
 
 
@@ -101,19 +101,11 @@ def open_ledger(folder: Path, spec: Mapping[str, Any]) -> Generator[Ledger]:
     What a killed process left half-written is removed. Raises BadInput where the folder holds anything else or another
     process is at work in it, LimnerError where what was committed is damaged or cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise BadInput(f"cannot write to {folder}: {error.strerror}", "name another folder with --out") from error
-    try:
-        _take(lock, folder)
+    with sole(folder):
         _begin(folder, spec)
         for part in [*folder.glob(".*.part"), *(folder / SHARDS).glob(".*.part")]:
             part.unlink(missing_ok=True)
         yield Ledger(folder, _recovered(folder))
-    finally:
-        os.close(lock)
 
 
 def tally(folder: Path, spec: Mapping[str, Any]) -> Tally:
@@ -136,13 +128,6 @@ def read_shards(folder: Path) -> Iterator[Shard]:
 
 def _shard(folder: Path, number: int) -> Path:
     return folder / SHARDS / f"{number:06d}.tar"
-
-
-def _take(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BadInput(f"another process is at work in {folder}", "wait for its end, or name another folder") from None
 
 
 def _begin(folder: Path, spec: Mapping[str, Any]) -> None:

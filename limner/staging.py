@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
 import shutil
@@ -15,6 +16,9 @@ from typing import TypeVar
 from limner.types import BadInput, Event, LimnerError
 
 Result = TypeVar("Result")
+
+LOCK = ".lock"
+"""A file that is locked by whoever is at work in a folder."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -45,6 +49,31 @@ def staged_folder(target: Path) -> Generator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(missing)
+
+
+@contextmanager
+def sole(folder: Path) -> Generator[None]:
+    """The folder, made where it is missing, for this process alone within the block.
+
+    Raises BadInput where it cannot be written, or another process is at work in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise BadInput(f"cannot write to {folder}: {error.strerror}", "name another folder with --out") from error
+    try:
+        _take(number, folder)
+        yield
+    finally:
+        os.close(number)
+
+
+def _take(lock: int, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadInput(f"another process is at work in {folder}", "wait for its end, or name another folder") from None
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from limner.staging import free_name, staged_folder
+from limner.staging import free_name, sole, staged_folder
 from limner.types import BadInput, LimnerError
 from tests.disk import small_disk
 
@@ -24,6 +24,21 @@ def test_nothing_is_left_after_a_failure(tmp_path: Path, error: type[BaseExcepti
         (folder / "a.txt").write_text("a")
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_for_one_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "out"
+    with sole(folder), pytest.raises(BadInput, match="another process is at work"), sole(folder):
+        pass
+    with pytest.raises(RuntimeError), sole(folder):
+        raise RuntimeError
+    with sole(folder):
+        (folder / "a.txt").write_text("a")
+
+
+def test_a_folder_that_cannot_be_made_is_refused() -> None:
+    with pytest.raises(BadInput, match="cannot write"), sole(Path("/dev/null/nowhere")):
+        pass
 
 
 def test_full_disk(tmp_path: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from limner.staging import sole
 
 
 def processes() -> int:
@@ -38,6 +43,11 @@ def agreed(number: float) -> float:
     shared = torch.tensor([number], dtype=torch.float64)
     dist.broadcast(shared, 0)
     return float(shared)
+
+
+def at_work(folder: Path) -> AbstractContextManager[None]:
+    """The folder for this run alone; the first process locks it for all. Raises BadInput where another run has it."""
+    return nullcontext() if rank() else sole(folder)
 
 
 def meet() -> None:

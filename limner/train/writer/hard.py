@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from limner.evaluate.slots import slot_accuracy
+from limner.image.files import write_whole
 from limner.instructpe import Row
 from limner.integrity import integrity, reference
 from limner.train.writer.base import Base
@@ -24,7 +25,7 @@ def hard_rows(base: Base, rows: Sequence[Row], kept: Path) -> list[Row]:
         texts = written(base, rows)
         wrong = [_kept(row, text) < _kept(row, row.y) for row, text in zip(rows, texts, strict=True)]
         hard, easy = ([number for number, each in enumerate(wrong) if each is kind] for kind in (True, False))
-        kept.write_text(json.dumps(sorted([*hard, *easy[: len(hard)]])))
+        write_whole(kept, json.dumps(sorted([*hard, *easy[: len(hard)]])).encode())
     meet()
     chosen: list[int] = json.loads(kept.read_text())
     return [rows[number] for number in chosen] or list(rows)

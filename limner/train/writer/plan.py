@@ -18,6 +18,9 @@ from limner.types import BadInput
 
 Stage = Literal["sft", "reward", "ppo", "all"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+WEIGHTS = ("aesthetic", "preference", "truth")
+"""What in the reward has a weight that a command line may set; content integrity has 1."""
+
 _PLAIN = ("out", "base", "data", "stage", "scores", "minutes", "steps", "seed", "rows", "lora", "depth", "rate", "hard")
 
 
@@ -88,6 +91,6 @@ def plan_of(args: Mapping[str, Any]) -> Plan:
     if args.get("no_vci"):
         options = replace(options, alpha=0.0)
     options = replace(options, **{name: args[name] for name in ("epochs", "warm") if args.get(name) is not None})
-    weights = Weights() if args.get("truth") is None else Weights(truth=args["truth"])
+    weights = replace(Weights(), **{name: args[name] for name in WEIGHTS if args.get(name) is not None})
     chosen = {name: args[name] for name in _PLAIN if args.get(name) is not None}
     return Plan(**chosen, negatives=not args.get("no_negatives"), options=options, weights=weights)

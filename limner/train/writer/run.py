@@ -24,11 +24,11 @@ from limner.train.writer.base import SMALL, Base, Lora, load_base, merged, new_m
 from limner.train.writer.data import LENGTH, encode, encode_all
 from limner.train.writer.descent import Descent
 from limner.train.writer.exam import examine
-from limner.train.writer.group import device, meet, rank
+from limner.train.writer.group import at_work, device, meet, rank
 from limner.train.writer.hard import hard_rows
 from limner.train.writer.improve import Job, improve
 from limner.train.writer.log import say
-from limner.train.writer.plan import STAGES, Plan, begin, plan_of
+from limner.train.writer.plan import STAGES, WEIGHTS, Plan, begin, plan_of
 from limner.train.writer.policy import VALUE_HEAD, Policy
 from limner.train.writer.reward import (
     KINDS,
@@ -52,18 +52,22 @@ QUICKER = 4.0
 def train_writer(plan: Plan) -> dict[str, Any]:
     """Run the stages of a plan that its folder has not finished; returns where each writer is and what it reaches.
 
-    Raises BadInput for rows or scores that cannot be used, ModelUnavailable when the base cannot be had.
+    Raises BadInput for rows or scores that cannot be used and where another run is at work, ModelUnavailable when the
+    base cannot be had.
     """
     start_processes()
     begin(plan)
     learned, unseen = rows_for(plan.data, plan.rows, plan.unseen, plan.seed)
     report: dict[str, Any] = {"rows": len(learned)}
     if plan.stage in ("sft", "all"):
-        report["sft"] = fine_tune(plan, learned, unseen)
+        with at_work(plan.out / "sft"):
+            report["sft"] = fine_tune(plan, learned, unseen)
     if plan.stage == "reward" or (plan.stage == "all" and plan.scores):
-        report["reward"] = learn_rewards(plan)
+        with at_work(plan.out / "reward"):
+            report["reward"] = learn_rewards(plan)
     if plan.stage in ("ppo", "all"):
-        report["ppo"] = reinforce(plan, learned, unseen)
+        with at_work(plan.out / plan.ppo_name):
+            report["ppo"] = reinforce(plan, learned, unseen)
     return report
 
 
@@ -205,7 +209,8 @@ def train_beautifier(plan: Plan) -> dict[str, Any]:
     pairs = read_pairs(Path(plan.data))
     learned, unseen = pairs[1:], pairs[: max(1, len(pairs) // EVERY)]
     texts = (f" {text}" for pair in pairs for text in pair)
-    best = fit_pairs(plan, plan.out / "sft", learned, unseen, texts, BEAUTIFY_TEMPLATE)
+    with at_work(plan.out / "sft"):
+        best = fit_pairs(plan, plan.out / "sft", learned, unseen, texts, BEAUTIFY_TEMPLATE)
     return {"model": str(plan.out / "sft" / "model"), "pairs": len(pairs), "perplexity": round(best, 4)}
 
 
@@ -220,7 +225,7 @@ def main() -> None:
     for name, kind in (("minutes", float), ("steps", int), ("seed", int), ("rows", int), ("lora", int), ("depth", int)):
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--rate", type=float, help="of PPO")
-    for name, kind in (("epochs", int), ("warm", int), ("truth", float), ("hard", int)):
+    for name, kind in (("epochs", int), ("warm", int), ("hard", int), *((name, float) for name in WEIGHTS)):
         parser.add_argument(f"--{name}", type=kind, help="of PPO; see limner.train.writer.plan")
     for name in ("negatives", "typical", "vci"):
         parser.add_argument(f"--no-{name}", action="store_true")

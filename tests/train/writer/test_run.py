@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from limner.instructpe import TEMPLATE, write_rows
+from limner.staging import sole
 from limner.train.libraries import to_folder
 from limner.train.writer.base import Sizes, load_base, megabytes, new_model, new_tokenizer
 from limner.train.writer.exam import written
@@ -154,6 +155,15 @@ def test_ablations_switch_one_thing_off_each() -> None:
     assert plan_of({"out": Path("x"), "no_typical": True}).options.mass == 1.0
     one = plan_of({"out": Path("x"), "no_vci": True, "seed": 3})
     assert (one.options.alpha, one.seed, one.ppo_name, full.ppo_name) == (0.0, 3, "ppo-no-vci", "ppo")
+
+
+def test_two_runs_in_one_folder_are_one_too_many(tmp_path: Path, tuned: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "sft").symlink_to(tuned / "sft")
+    with sole(folder / "ppo"), pytest.raises(BadInput, match="another process is at work"):
+        train_writer(plan(folder, stage="ppo"))
+    assert not (folder / "ppo" / "log.jsonl").exists()
 
 
 def test_what_cannot_be_trained_says_so(tmp_path: Path) -> None:
