@@ -22,7 +22,7 @@ test: $(VENV)/.installed-test ## lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --durations 20
 
 test-kill: $(VENV)/.installed-test ## kill a process fifty times and look whether anything was lost: a few minutes
 	$(BIN)/python -m pytest -m long tests/test_kill.py
