@@ -23,7 +23,8 @@ def load_language_model(
     timeout_s: float = 60.0,
     categories: Mapping[str, str] = rules.NO_CATEGORIES,
 ) -> LanguageModel:
-    """Return the language model called `name`: `rules`, `embedded`, `openai:MODEL`, or `local:FOLDER_OR_HUB_ID`.
+    """Return the language model called `name`: `rules`, `embedded`, `openai:MODEL`, or `local:` with a folder,
+    a hub id or a GGUF file.
 
     `base_url` and `api_key` are for the endpoint, `device` for the models on this machine, `categories` (singular
     noun -> broader noun) for the rules; `timeout_s` bounds a whole reply, retries included. No server is asked yet.
@@ -46,7 +47,10 @@ def load_language_model(
         from limner.backends.language_local import load_local
 
         return load_local(model, device=device, timeout_s=timeout_s)
-    raise BadInput(f"unknown language model {name!r}", "rules, embedded, openai:MODEL, or local:FOLDER_OR_HUB_ID")
+    raise BadInput(
+        f"unknown language model {name!r}",
+        "rules, embedded, openai:MODEL, or local: with a folder, hub id or GGUF file",
+    )
 
 
 class RulesModel:

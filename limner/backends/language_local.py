@@ -6,34 +6,18 @@ import time
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from limner.backends.hub import check_configs, check_weights, model_folder
-from limner.types import LanguageModelFailed, ModelUnavailable
-
-_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
-# transformers types its loaders only in part.
-_TOKENIZER: Any = AutoTokenizer
-_MODEL: Any = AutoModelForCausalLM
+from limner.backends.causal import load_causal
+from limner.types import LanguageModelFailed
 
 
 def load_local(source: str, *, device: str = "cpu", timeout_s: float = 60.0) -> LocalModel:
-    """Load `source`, a folder or hub id, from safetensors only; code that comes with a model never runs.
+    """Load `source`, a folder, a hub id or a GGUF file; `timeout_s` bounds a reply.
 
-    `timeout_s` bounds a reply. Raises ModelUnavailable when it cannot be had or is no causal language model.
+    Raises ModelUnavailable as `load_causal` does.
     """
-    folder = model_folder(source, files=_FILES)
-    check_configs(folder)
-    check_weights(folder)
-    try:
-        tokenizer = _TOKENIZER.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model = _MODEL.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="auto"
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise ModelUnavailable(f"{source} is no causal language model ({reason})", "or use --llm rules") from error
-    return LocalModel(f"local:{source}", tokenizer, model.to(device).eval(), timeout_s)
+    found = load_causal(source)
+    return LocalModel(f"local:{source}", found.tokenizer, found.model.to(device).eval(), timeout_s)
 
 
 class LocalModel:

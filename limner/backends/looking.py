@@ -13,7 +13,7 @@ from limner.backends.hub import check_configs, check_weights, model_folder, not_
 from limner.types import ModelUnavailable
 
 _FILES = ("*.json", "*.txt", "model*.safetensors")
-_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt")
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 def checked_folder(source: str, classes: Mapping[str, str], *, default: str) -> tuple[Path, str]:

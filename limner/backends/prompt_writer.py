@@ -12,15 +12,16 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from limner.backends.causal import load_causal
 from limner.backends.hardware import Plan
-from limner.backends.hub import check_configs, check_weights, model_folder, not_loadable, quieten, read_json
-from limner.backends.looking import load_tokenizer
+from limner.backends.hub import read_json
 from limner.instructpe import TEMPLATE
 from limner.integrity import covered, integrity, reference
 from limner.lexicon import accepted, forms, mentions, words
@@ -40,7 +41,6 @@ _GROWTH = 24
 """Words by which a prompt may grow beyond the instruction's: what the longest beautification adds."""
 
 _AT_ONCE = 32
-_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 _SYNTAX = frozenset("()[]<>")
 _NOTE = "writer.json"
 
@@ -63,31 +63,24 @@ class _Rewrite(BaseModel):
 
 
 def load_writer(source: str = "embedded:writer", *, plan: Plan) -> PromptWriter:
-    """Load a causal language model with its writer.json from `embedded:writer`, a folder or a hub id.
+    """Load a causal language model with its writer.json from `embedded:writer`, a folder, a hub id or a GGUF file.
 
     Any causal language model will do; without a writer.json it is asked by the paper's template as it is. Raises
     ModelUnavailable when it is missing, malformed, unsafe, or its template does not hold prompt and instruction.
     """
-    folder = model_folder(source, files=_FILES, default="writer")
-    check_configs(folder)
-    check_weights(folder)
+    found = load_causal(source, dtype=getattr(torch, plan.precision), default="writer")
+    return PromptWriter(found.model.to(plan.device).eval(), found.tokenizer, _note_in(found.folder))
+
+
+def _note_in(folder: Path) -> _Note:
+    """What writer.json says; the paper's template and no more where there is none."""
     try:
         note = _Note.model_validate(read_json(folder / _NOTE) if (folder / _NOTE).is_file() else {})
     except ValidationError as error:
         raise ModelUnavailable(f"{folder / _NOTE}: {error.errors()[0]['msg']}", "train or fetch it again") from None
     if any(part not in note.template for part in ("{x}", "{i}")):
         raise ModelUnavailable(f"{folder / _NOTE}: the template lacks {{x}} or {{i}}", "train or fetch it again")
-    quieten()
-    from transformers import AutoModelForCausalLM
-
-    untyped: Any = AutoModelForCausalLM
-    try:
-        model = untyped.from_pretrained(
-            folder, dtype=getattr(torch, plan.precision), use_safetensors=True, local_files_only=True
-        )
-    except Exception as error:  # whatever a malformed folder makes the library raise
-        raise not_loadable(folder, error) from error
-    return PromptWriter(model.to(plan.device).eval(), load_tokenizer(folder), note)
+    return note
 
 
 @dataclass(slots=True)

@@ -18,16 +18,14 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from limner.backends.hub import check_configs, check_weights, model_folder, not_loadable, quieten
-from limner.train.libraries import from_folder
+from limner.backends.causal import load_causal
 from limner.train.writer.data import LENGTH
-from limner.types import BadInput, ModelUnavailable
+from limner.types import BadInput
 
 SMALL = "small"
 PAD, END = "<pad>", "</s>"
-_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,36 +87,9 @@ def new_model(tokenizer: Any, sizes: Sizes) -> LlamaForCausalLM:
 
 
 def load_base(source: str, *, dtype: torch.dtype = torch.float32) -> Base:
-    """A causal language model from a folder, a hub id or a folder with one GGUF file, which is dequantised.
-
-    Raises ModelUnavailable when it is missing, unsafe, pickled or no causal language model.
-    """
-    quieten()
-    path = Path(source).expanduser()
-    if path.suffix == ".gguf":
-        return _from_gguf(source, path.parent, path.name, dtype)
-    folder = model_folder(source, files=_FILES)
-    check_configs(folder)
-    packed = sorted(folder.glob("*.gguf"))
-    if packed and not any(folder.glob("*.safetensors")):
-        return _from_gguf(source, folder, packed[0].name, dtype)
-    check_weights(folder)
-    try:
-        model = from_folder(AutoModelForCausalLM, folder, dtype=dtype, use_safetensors=True)
-        return Base(source, model, from_folder(AutoTokenizer, folder))
-    except Exception as error:  # whatever a malformed folder makes the library raise
-        raise not_loadable(folder, error) from error
-
-
-def _from_gguf(source: str, folder: Path, name: str, dtype: torch.dtype) -> Base:
-    """Weights out of llama.cpp's file; needs the package gguf."""
-    try:
-        model = from_folder(AutoModelForCausalLM, folder, gguf_file=name, dtype=dtype)
-        return Base(source, model, from_folder(AutoTokenizer, folder, gguf_file=name))
-    except ImportError as error:
-        raise ModelUnavailable(f"{name} cannot be read without the package gguf", "pip install gguf") from error
-    except Exception as error:
-        raise not_loadable(folder, error) from error
+    """A causal language model as `backends.causal` loads it; raises ModelUnavailable as it does."""
+    found = load_causal(source, dtype=dtype)
+    return Base(source, found.model, found.tokenizer)
 
 
 def with_lora(base: Base, lora: Lora) -> Base:
