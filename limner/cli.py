@@ -8,21 +8,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from limner import __version__, terminal
 from limner.cli_concepts import concepts_app, learn
 from limner.cli_datasets import dataset_app, synth
-from limner.cli_eval import eval_diffchat
+from limner.cli_eval import eval_app
 from limner.cli_mcp import mcp
 from limner.cli_rate import rate
 from limner.cli_serve import serve
 from limner.cli_sessions import chat, sessions_app
-from limner.cli_train import train_beautifier, train_writer
-from limner.cli_world import instructions
-from limner.flags import Json, Llm, Model, Pictures, Scorer, Seed, studio_of, tell
+from limner.cli_train import train_app
+from limner.cli_world import world_app
+from limner.flags import Json, Llm, Model, Scorer, Seed, studio_of, tell
 from limner.types import BadInput, LimnerError
 
 STOPPED = 130
@@ -34,9 +34,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 models_app = typer.Typer(help="The models that draw and score.")
-train_app = typer.Typer(help="Train what Limner uses; `recipes/world.sh` has the lines that made what ships.")
-world_app = typer.Typer(help="The picture world that the embedded models learned from.")
-eval_app = typer.Typer(help="Measure the models and the method.")
 app.command()(chat)
 app.command()(learn)
 app.command()(synth)
@@ -50,10 +47,6 @@ app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 app.add_typer(eval_app, name="eval")
-world_app.command("instructions")(instructions)
-train_app.command("writer")(train_writer)
-train_app.command("beautifier")(train_beautifier)
-eval_app.command("diffchat")(eval_diffchat)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -199,175 +192,6 @@ def models_show(
 ) -> None:
     """Show one profile, and the words it knows where it knows only some."""
     tell(studio_of().models_show(name), json)
-
-
-@train_app.command("dialogue")
-def train_dialogue(
-    out: Annotated[Path, typer.Option(help="A folder; training goes on from what is in it.")],
-    base: Annotated[str, typer.Option(help="small, a folder, or a hub id of a Blenderbot.")] = "small",
-    minutes: Annotated[float, typer.Option(help="How long to train.")] = 12,
-    data: Annotated[Path | None, typer.Option(help="Dialogues as JSON lines instead of the world's.")] = None,
-    json: Json = False,
-) -> None:
-    """Train the dialogue model that asks when a request is unclear."""
-    tell(studio_of().train_dialogue(base, out, minutes, data), json)
-
-
-@world_app.command("show")
-def world_show(
-    seed: Annotated[int, typer.Option(help="Which scene.")] = 0,
-    stage: Annotated[str, typer.Option(help="single, pair, count or crowd.")] = "pair",
-    style: Annotated[str | None, typer.Option(help="A drawing style; shapes needs no art.")] = None,
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 256,
-    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("scene.png"),
-    json: Json = False,
-) -> None:
-    """Make one scene: its picture, its caption, and all that is true of it."""
-    tell(studio_of().world_show(out, seed=seed, stage=stage, style=style, size=size), json)
-
-
-@world_app.command("sample")
-def world_sample(
-    count: Pictures = 16,
-    seed: Annotated[int, typer.Option(help="The first scene; the others follow.")] = 0,
-    stage: Annotated[str, typer.Option(help="single, pair, count or crowd.")] = "pair",
-    style: Annotated[str | None, typer.Option(help="A drawing style; shapes needs no art.")] = None,
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 128,
-    out: Annotated[Path, typer.Option(help="A new folder for the pictures.")] = Path("scenes"),
-    json: Json = False,
-) -> None:
-    """Make many scenes into a folder, with a line of JSON each in metadata.jsonl."""
-    made = studio_of().world_sample(out, count=count, seed=seed, stage=stage, style=style, size=size)
-    tell(terminal.follow(made), json)
-
-
-@world_app.command("splits")
-def world_splits(json: Json = False) -> None:
-    """Say what training never sees."""
-    tell(studio_of().world_splits(), json)
-
-
-@world_app.command("dialogues")
-def world_dialogues(
-    out: Annotated[Path, typer.Option(help="The file, a line of JSON each.")] = Path("dialogues.jsonl"),
-    count: Annotated[int, typer.Option("-n", "--count", help="How many of the world's.")] = 10_000,
-    held_out: Annotated[bool, typer.Option("--held-out", help="Of combinations that training never sees.")] = False,
-    captions: Annotated[
-        Path | None, typer.Option(help="Have --llm write one for each caption: .txt, .jsonl or COCO's .json.")
-    ] = None,
-    edits: Annotated[bool, typer.Option("--edits", help="With --captions: instructions and edited captions.")] = False,
-    llm: Llm = None,
-    seed: Seed = None,
-    json: Json = False,
-) -> None:
-    """Make dialogues about changing pictures: the world's own, or written by a language model from captions."""
-    studio = studio_of(llm=llm, seed=seed)
-    work = studio.world_dialogues(out, count=count, held_out=held_out, captions=captions, edits=edits)
-    tell(terminal.follow(work), json)
-
-
-@world_app.command("fetch")
-def world_fetch() -> None:
-    """Bring the world's art into the cache, by npm, pinned and checked."""
-    for folder in studio_of().world_fetch():
-        terminal.say(folder)
-
-
-@eval_app.command("world")
-def eval_world(
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures a task and seed.")] = 100,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; the spread over them is shown.")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words.")] = None,
-    only: Annotated[Literal["drawing", "eyes", "all"], typer.Option(help="Which models to measure.")] = "all",
-    model: Model = None,
-    json: Json = False,
-) -> None:
-    """Measure how well a model obeys: objects, counts, colours, places, backgrounds, styles.
-
-    Then how well the models that look see: boxes, sides, numbers, masks and nouns. Editing has `limner eval
-    dialogpaint`.
-    """
-    studio = studio_of(model=model, steps=steps, guidance=guidance)
-    tell(terminal.follow(studio.eval_world(count, seeds, only)), json, terminal.two_tables("rows", "eyes"))
-
-
-@eval_app.command("gptdrawer")
-def eval_gptdrawer(
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Scenes.")] = 50,
-    rounds: Annotated[int | None, typer.Option(help="Rounds of refinement at most (4).")] = None,
-    seed: Seed = None,
-    model: Model = None,
-    scorer: Scorer = None,
-    llm: Llm = None,
-    json: Json = False,
-) -> None:
-    """Measure what the refinement is worth, against the plain prompt with as many pictures."""
-    studio = studio_of(rounds=rounds, seed=seed, model=model, scorer=scorer, llm=llm)
-    report, tables = terminal.follow(studio.eval_gptdrawer(count))
-    if json:
-        terminal.emit(report)
-    else:
-        terminal.say(tables)
-
-
-@eval_app.command("dialogpaint")
-def eval_dialogpaint(
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits, all kinds in turn.")] = 200,
-    dialogues: Annotated[int, typer.Option(min=1, help="Dialogues.")] = 500,
-    only: Annotated[Literal["edits", "dialogue", "all"], typer.Option(help="What to measure.")] = "all",
-    seed: Seed = None,
-    model: Model = None,
-    llm: Llm = None,
-    json: Json = False,
-) -> None:
-    """Measure edits by instruction: do they succeed, and what happens to the rest of the picture.
-
-    Then dialogues: is what is unclear asked about, and what is clear understood.
-    """
-    studio = studio_of(seed=seed, model=model, llm=llm)
-    report, tables = terminal.follow(studio.eval_dialogpaint(count, dialogues, only))
-    tell(report if json else tables, json, terminal.two_tables("rows", "dialogue"))
-
-
-@eval_app.command("dreamartist")
-def eval_dreamartist(
-    count: Annotated[
-        int, typer.Option("-n", "--count", min=1, help="Pictures to learn from; every fourth a style.")
-    ] = 16,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds.")] = 1,
-    only: Annotated[
-        Literal["methods", "gamma", "lengths", "decoders", "all"],
-        typer.Option(help="Tables 2 and 3, table 4, the lengths, or the decoders."),
-    ] = "all",
-    steps: Annotated[int | None, typer.Option(help="Steps of each lesson.")] = None,
-    decoder: Annotated[Literal["light", "full"] | None, typer.Option(help="What lessons compare pixels by.")] = None,
-    model: Model = None,
-    json: Json = False,
-) -> None:
-    """Measure one-shot learning against textual inversion, LoRA and DreamBooth on pictures never seen in training."""
-    options = {"steps": steps, "decoder": decoder}
-    report, rows = terminal.follow(studio_of(model=model).eval_dreamartist(count, seeds, only, options))
-    tell(report if json else {"rows": rows}, json, terminal.rows)
-
-
-@eval_app.command("chatgenimage")
-def eval_chatgenimage(
-    dataset: Annotated[Path, typer.Argument(help="A folder of `limner synth`.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Simple scenes to begin with.")] = 100,
-    tests: Annotated[int, typer.Option(min=1, help="Complex scenes of each kind to test on.")] = 300,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; the spread over them is shown.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 400,
-    model: Model = None,
-    json: Json = False,
-) -> None:
-    """Measure what a synthetic set is worth: train small detectors with it, without it, and on parts of it.
-
-    Then how much each stage of its making let through.
-    """
-    work = studio_of(model=model).eval_chatgenimage(dataset, count=count, tests=tests, seeds=seeds, steps=steps)
-    report, tables = terminal.follow(work)
-    tell(report if json else tables, json, terminal.two_tables("rows", "stages"))
 
 
 if __name__ == "__main__":

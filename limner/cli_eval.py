@@ -1,4 +1,4 @@
-"""The command line of measuring writers of prompts: `limner eval diffchat`."""
+"""The command line of measuring the models and the methods: `limner eval ...`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,111 @@ from typing import Annotated, Literal
 import typer
 
 from limner import terminal
-from limner.flags import Json, Model, Report, studio_of, tell
+from limner.flags import Json, Llm, Model, Report, Scorer, Seed, studio_of, tell
 from limner.types import BadInput
 
+eval_app = typer.Typer(help="Measure the models and the method.")
 _COLUMNS = ("method", "ci", "rewarded", "slots", "all_slots", "exact", "early", "words")
 
 
+@eval_app.command("world")
+def eval_world(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures a task and seed.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; the spread over them is shown.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words.")] = None,
+    only: Annotated[Literal["drawing", "eyes", "all"], typer.Option(help="Which models to measure.")] = "all",
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure how well a model obeys: objects, counts, colours, places, backgrounds, styles.
+
+    Then how well the models that look see: boxes, sides, numbers, masks and nouns. Editing has `limner eval
+    dialogpaint`.
+    """
+    studio = studio_of(model=model, steps=steps, guidance=guidance)
+    tell(terminal.follow(studio.exams.world(count, seeds, only)), json, terminal.two_tables("rows", "eyes"))
+
+
+@eval_app.command("gptdrawer")
+def eval_gptdrawer(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Scenes.")] = 50,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of refinement at most (4).")] = None,
+    seed: Seed = None,
+    model: Model = None,
+    scorer: Scorer = None,
+    llm: Llm = None,
+    json: Json = False,
+) -> None:
+    """Measure what the refinement is worth, against the plain prompt with as many pictures."""
+    studio = studio_of(rounds=rounds, seed=seed, model=model, scorer=scorer, llm=llm)
+    report, tables = terminal.follow(studio.exams.gptdrawer(count))
+    if json:
+        terminal.emit(report)
+    else:
+        terminal.say(tables)
+
+
+@eval_app.command("dialogpaint")
+def eval_dialogpaint(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits, all kinds in turn.")] = 200,
+    dialogues: Annotated[int, typer.Option(min=1, help="Dialogues.")] = 500,
+    only: Annotated[Literal["edits", "dialogue", "all"], typer.Option(help="What to measure.")] = "all",
+    seed: Seed = None,
+    model: Model = None,
+    llm: Llm = None,
+    json: Json = False,
+) -> None:
+    """Measure edits by instruction: do they succeed, and what happens to the rest of the picture.
+
+    Then dialogues: is what is unclear asked about, and what is clear understood.
+    """
+    studio = studio_of(seed=seed, model=model, llm=llm)
+    report, tables = terminal.follow(studio.exams.dialogpaint(count, dialogues, only))
+    tell(report if json else tables, json, terminal.two_tables("rows", "dialogue"))
+
+
+@eval_app.command("dreamartist")
+def eval_dreamartist(
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, help="Pictures to learn from; every fourth a style.")
+    ] = 16,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds.")] = 1,
+    only: Annotated[
+        Literal["methods", "gamma", "lengths", "decoders", "all"],
+        typer.Option(help="Tables 2 and 3, table 4, the lengths, or the decoders."),
+    ] = "all",
+    steps: Annotated[int | None, typer.Option(help="Steps of each lesson.")] = None,
+    decoder: Annotated[Literal["light", "full"] | None, typer.Option(help="What lessons compare pixels by.")] = None,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure one-shot learning against textual inversion, LoRA and DreamBooth on pictures never seen in training."""
+    options = {"steps": steps, "decoder": decoder}
+    report, rows = terminal.follow(studio_of(model=model).exams.dreamartist(count, seeds, only, options))
+    tell(report if json else {"rows": rows}, json, terminal.rows)
+
+
+@eval_app.command("chatgenimage")
+def eval_chatgenimage(
+    dataset: Annotated[Path, typer.Argument(help="A folder of `limner synth`.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Simple scenes to begin with.")] = 100,
+    tests: Annotated[int, typer.Option(min=1, help="Complex scenes of each kind to test on.")] = 300,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; the spread over them is shown.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 400,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure what a synthetic set is worth: train small detectors with it, without it, and on parts of it.
+
+    Then how much each stage of its making let through.
+    """
+    work = studio_of(model=model).exams.chatgenimage(dataset, count=count, tests=tests, seeds=seeds, steps=steps)
+    report, tables = terminal.follow(work)
+    tell(report if json else tables, json, terminal.two_tables("rows", "stages"))
+
+
+@eval_app.command("diffchat")
 def eval_diffchat(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Rows.")] = 100,
     only: Annotated[

@@ -1,4 +1,4 @@
-"""The command line of training writers of prompts: `limner train writer` and `limner train beautifier`."""
+"""The command line of training: `limner train ...`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from limner.flags import Json, tell
+from limner.flags import Json, studio_of, tell
+
+train_app = typer.Typer(help="Train what Limner uses; `recipes/world.sh` has the lines that made what ships.")
 
 Out = Annotated[Path, typer.Option(help="A folder; training goes on from what is in it.")]
 Base = Annotated[str, typer.Option(help="small, a folder, a GGUF file, or a hub id of a causal language model.")]
@@ -17,6 +19,7 @@ Start = Annotated[int, typer.Option(min=0, help="Another seed makes another run.
 Lora = Annotated[int, typer.Option(min=0, help="Train adapters of this rank, not the whole model (needs peft).")]
 
 
+@train_app.command("writer")
 def train_writer(
     out: Out,
     data: Annotated[str, typer.Option(help="world, or a file of InstructPE's rows (.json, .jsonl).")] = "world",
@@ -55,6 +58,7 @@ def train_writer(
     tell(train_writer(plan_of(chosen)), json)
 
 
+@train_app.command("beautifier")
 def train_beautifier(
     data: Annotated[Path, typer.Option(help='Pairs of prompts: JSON lines of {"simple", "long"}.')],
     out: Out,
@@ -71,3 +75,15 @@ def train_beautifier(
 
     chosen: dict[str, Any] = {"out": out, "data": str(data), "base": base, "minutes": minutes, "steps": steps}
     tell(train_beautifier(plan_of(chosen | {"seed": seed, "lora": lora})), json)
+
+
+@train_app.command("dialogue")
+def train_dialogue(
+    out: Annotated[Path, typer.Option(help="A folder; training goes on from what is in it.")],
+    base: Annotated[str, typer.Option(help="small, a folder, or a hub id of a Blenderbot.")] = "small",
+    minutes: Annotated[float, typer.Option(help="How long to train.")] = 12,
+    data: Annotated[Path | None, typer.Option(help="Dialogues as JSON lines instead of the world's.")] = None,
+    json: Json = False,
+) -> None:
+    """Train the dialogue model that asks when a request is unclear."""
+    tell(studio_of().train_dialogue(base, out, minutes, data), json)

@@ -6,11 +6,11 @@ Methods return JSON-able values, or generators of Events that return them; `cli`
 from __future__ import annotations
 
 import platform
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from limner.backends import hardware
 from limner.config import Settings, load_profile, profile_names
@@ -20,8 +20,8 @@ from limner.types import BadInput, Change, Event, Picture, Recipe
 
 if TYPE_CHECKING:
     from limner.conversations import Conversations
-    from limner.draw import DrawOptions
     from limner.edit import EditOptions
+    from limner.exams import Exams
     from limner.factory import Factory
     from limner.lessons import Lessons
     from limner.protocols import Mask
@@ -57,6 +57,13 @@ class Studio:
 
         return Factory(self.settings, self.tools)
 
+    @cached_property
+    def exams(self) -> Exams:
+        """What measures the models and the methods."""
+        from limner.exams import Exams
+
+        return Exams(self.settings, self.tools)
+
     def draw(self, prompt: str, heatmaps: Path | None = None) -> Generator[Event, None, dict[str, Any]]:
         """Draw a prompt into a new folder; returns the report that `--json` prints. Raises as `limner.draw.draw`.
 
@@ -68,7 +75,7 @@ class Studio:
         from limner.image import save_png
         from limner.prompt import check_prompt
 
-        options = self._options(check_prompt(prompt))
+        options = self.tools.draw_options(check_prompt(prompt))
         if heatmaps:
             check_target(heatmaps)
         target = self.settings.out or free_name(OUT, gallery.slug(prompt))
@@ -188,25 +195,6 @@ class Studio:
         width, height = self.settings.size or (None, None)
         return given | ({"width": width, "height": height} if self.settings.size else {})
 
-    def _options(self, prompt: str) -> DrawOptions:
-        from limner.draw import DrawOptions
-
-        wanted = self.settings
-        width, height = wanted.size or (None, None)
-        least = self.tools.profile.scorer.threshold if wanted.threshold is None else wanted.threshold
-        return DrawOptions(
-            prompt=prompt,
-            count=wanted.count,
-            rounds=wanted.rounds,
-            threshold=least,
-            seed=wanted.seed,
-            steps=wanted.steps,
-            guidance=wanted.guidance,
-            width=width,
-            height=height,
-            baseline=wanted.baseline,
-        )
-
     def _edit_options(self, change: Change, mask: Mask | None) -> EditOptions:
         from limner.edit import EditOptions
 
@@ -244,88 +232,6 @@ class Studio:
             "sessions": str(self.settings.data),
             "problems": self.conversations.problems() or "none",
         }
-
-    def eval_world(
-        self, count: int, seeds: int, only: Literal["drawing", "eyes", "all"] = "all"
-    ) -> Generator[Event, None, dict[str, Any]]:
-        """How well the model obeys, by the world's judge, `count` pictures a task with each of `seeds` seeds.
-
-        Then how well the profile's eyes see as many rendered scenes. Returns {"model", "rows", "eyes"}.
-        """
-        from limner.measure import measure_eyes, measure_world
-
-        told: dict[str, Any] = {"model": self.tools.profile.name, "rows": [], "eyes": []}
-        if only != "eyes":
-            changes = self.settings.model_dump(include={"steps", "guidance"}, exclude_none=True)
-            painter = self.tools.painter_of(self.tools.profile, **changes)
-            told |= yield from measure_world(painter, count, range(seeds))
-        if only != "drawing":
-            told["eyes"] = yield from measure_eyes(*self.tools.eyes_here, count, range(seeds))
-        return told
-
-    def eval_gptdrawer(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], str]]:
-        """What the refinement is worth on `count` scenes: JSON values, and the tables as text."""
-        from limner.measure import measure_gptdrawer
-
-        options = self._options("any")  # every scene puts its own prompt in
-        return (yield from measure_gptdrawer(self.tools.models, options, count))
-
-    def eval_dialogpaint(
-        self, count: int, dialogues: int, only: Literal["edits", "dialogue", "all"] = "all"
-    ) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
-        """How well edits of `count` held-out scenes succeed, and how well so many `dialogues` are understood.
-
-        Returns JSON values, and both tables' rows.
-        """
-        from limner.measure import measure_dialogpaint, measure_dialogue
-
-        report: dict[str, Any] = {}
-        tables: dict[str, Any] = {"rows": [], "dialogue": []}
-        if only != "dialogue":
-            yield Event("load", f"loading {self.tools.profile.name}")
-            report, edits = yield from measure_dialogpaint(self.tools.edit_models, count, self.settings.seed or 0)
-            tables |= edits
-        if only != "edits":
-            tables["dialogue"] = yield from measure_dialogue(self.tools.talkers, dialogues)
-        return report | {"dialogue": tables["dialogue"]}, tables
-
-    def eval_dreamartist(
-        self,
-        count: int,
-        seeds: int,
-        only: Literal["methods", "gamma", "lengths", "decoders", "all"],
-        options: Mapping[str, Any],
-    ) -> Generator[Event, None, tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """DreamArtist's tables on `count` pictures of what the model never saw: JSON values, and rows for a table.
-
-        Lessons have the profile's `options` where these are None.
-        """
-        from limner.backends.vision import TwoTowerScorer
-        from limner.measure import measure_dreamartist
-
-        yield Event("load", f"loading {self.tools.profile.name}")
-        scorer = self.tools.scorer
-        if not isinstance(scorer, TwoTowerScorer):
-            raise BadInput(f"{scorer.name} gives no features of pictures alone", "score with a CLIP model")
-        parts: list[Literal["methods", "gamma", "lengths", "decoders"]] = (
-            ["methods", "gamma", "lengths", "decoders"] if only == "all" else [only]
-        )
-        given = {name: value for name, value in options.items() if value is not None}
-        chosen = self.tools.profile.learning.model_dump(exclude_none=True) | given
-        return (yield from measure_dreamartist(self.tools.painter, scorer, count, parts, range(seeds), chosen))
-
-    def eval_chatgenimage(
-        self, dataset: Path, *, count: int, tests: int, seeds: int, steps: int
-    ) -> Generator[Event, None, tuple[dict[str, Any], dict[str, Any]]]:
-        """What a dataset of `limner synth` is worth to small detectors: JSON values, and both tables' rows."""
-        from limner.evaluate.detector_sets import job_folder
-        from limner.measure import measure_chatgenimage
-
-        job_folder(dataset)  # what is no dataset is refused before anything is loaded
-        yield Event("load", f"loading the detector of {self.tools.profile.name}")
-        detector = self.tools.eyes_here[0]
-        work = measure_chatgenimage(dataset, detector, count=count, tests=tests, seeds=range(seeds), steps=steps)
-        return (yield from work)
 
     def world_dialogues(
         self, out: Path, *, count: int, held_out: bool, captions: Path | None, edits: bool

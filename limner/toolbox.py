@@ -30,6 +30,7 @@ from limner.writers import with_writer
 
 if TYPE_CHECKING:
     from limner.backends.diffusion import DiffusionModel
+    from limner.draw import DrawOptions
 
 _KNOWN = ("concepts", "colours", "backgrounds", "times", "weathers", "styles", "thresholds")
 _WEIGHTS = Path(__file__).parent / "world" / "weights"  # as in backends.hub, which takes seconds to import
@@ -60,6 +61,26 @@ class Toolbox:
     def profile(self) -> Profile:
         """The profile that `--model` and `--scorer` name."""
         return load_profile(self.settings.model, self.settings.scorer)
+
+    def draw_options(self, prompt: str) -> DrawOptions:
+        """How to draw a prompt under these settings."""
+        from limner.draw import DrawOptions
+
+        wanted = self.settings
+        width, height = wanted.size or (None, None)
+        least = self.profile.scorer.threshold if wanted.threshold is None else wanted.threshold
+        return DrawOptions(
+            prompt=prompt,
+            count=wanted.count,
+            rounds=wanted.rounds,
+            threshold=least,
+            seed=wanted.seed,
+            steps=wanted.steps,
+            guidance=wanted.guidance,
+            width=width,
+            height=height,
+            baseline=wanted.baseline,
+        )
 
     @cached_property
     def shelf(self) -> Shelf:

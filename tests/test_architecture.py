@@ -85,7 +85,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.train",),
     ("limner.measure", "limner.writers"),
     ("limner.toolbox",),
-    ("limner.factory", "limner.lessons", "limner.trials"),
+    ("limner.exams", "limner.factory", "limner.lessons", "limner.trials"),
     ("limner.conversations",),
     ("limner.studio",),
     ("limner.service",),
