@@ -18,6 +18,9 @@ from limner.types import BadInput
 
 Stage = Literal["sft", "reward", "ppo", "all"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+OPTIONS = ("epochs", "warm", "gamma", "lam")
+"""The constants of PPO that a command line may set."""
+
 WEIGHTS = ("aesthetic", "preference", "truth")
 """What in the reward has a weight that a command line may set; content integrity has 1."""
 
@@ -90,7 +93,7 @@ def plan_of(args: Mapping[str, Any]) -> Plan:
         options = replace(options, mass=1.0)
     if args.get("no_vci"):
         options = replace(options, alpha=0.0)
-    options = replace(options, **{name: args[name] for name in ("epochs", "warm") if args.get(name) is not None})
+    options = replace(options, **{name: args[name] for name in OPTIONS if args.get(name) is not None})
     weights = replace(Weights(), **{name: args[name] for name in WEIGHTS if args.get(name) is not None})
     chosen = {name: args[name] for name in _PLAIN if args.get(name) is not None}
     return Plan(**chosen, negatives=not args.get("no_negatives"), options=options, weights=weights)

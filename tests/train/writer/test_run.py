@@ -157,6 +157,12 @@ def test_ablations_switch_one_thing_off_each() -> None:
     assert (one.options.alpha, one.seed, one.ppo_name, full.ppo_name) == (0.0, 3, "ppo-no-vci", "ppo")
 
 
+def test_the_constants_of_reinforcement_can_be_set() -> None:
+    chosen = plan_of({"out": Path("x"), "gamma": 1.0, "lam": 0.9, "warm": 3, "truth": 2.0, "preference": 0.0})
+    assert (chosen.options.gamma, chosen.options.lam, chosen.options.warm, chosen.options.epochs) == (1.0, 0.9, 3, 5)
+    assert (chosen.weights.aesthetic, chosen.weights.preference, chosen.weights.truth) == (0.3, 0.0, 2.0)
+
+
 def test_two_runs_in_one_folder_are_one_too_many(tmp_path: Path, tuned: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
