@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # numpy takes longer to import than all else that `limner --help` needs
+    import numpy as np
+    import numpy.typing as npt
+
 
 Box = tuple[float, float, float, float]
 
@@ -59,7 +61,7 @@ class Picture:
     pixels: npt.NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+        if self.pixels.dtype != "uint8" or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
             raise ValueError(f"a Picture is uint8 (h, w, 3); got {self.pixels.dtype} {self.pixels.shape}")
         self.pixels.flags.writeable = False
 
