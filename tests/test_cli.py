@@ -76,7 +76,8 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_help_is_quick_and_loads_neither_torch_nor_numpy() -> None:
-    code = "import sys; from limner.cli import main; main(['--help']); sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
+    heavy = "{'torch', 'numpy'} & set(sys.modules)"
+    code = f"import sys; from limner.cli import main; main(['--help']); sys.exit(bool({heavy}))"
     taken: list[float] = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
