@@ -10,14 +10,17 @@ import typer
 from limner import terminal
 from limner.flags import Json, Llm, Pictures, Seed, studio_of, tell
 
+Stage = Annotated[str, typer.Option(help="single, pair, count or crowd.")]
+Style = Annotated[str | None, typer.Option(help="A drawing style; shapes needs no art.")]
+
 world_app = typer.Typer(help="The picture world that the embedded models learned from.")
 
 
 @world_app.command("show")
 def world_show(
     seed: Annotated[int, typer.Option(help="Which scene.")] = 0,
-    stage: Annotated[str, typer.Option(help="single, pair, count or crowd.")] = "pair",
-    style: Annotated[str | None, typer.Option(help="A drawing style; shapes needs no art.")] = None,
+    stage: Stage = "pair",
+    style: Style = None,
     size: Annotated[int, typer.Option(help="Pixels a side.")] = 256,
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("scene.png"),
     json: Json = False,
@@ -30,8 +33,8 @@ def world_show(
 def world_sample(
     count: Pictures = 16,
     seed: Annotated[int, typer.Option(help="The first scene; the others follow.")] = 0,
-    stage: Annotated[str, typer.Option(help="single, pair, count or crowd.")] = "pair",
-    style: Annotated[str | None, typer.Option(help="A drawing style; shapes needs no art.")] = None,
+    stage: Stage = "pair",
+    style: Style = None,
     size: Annotated[int, typer.Option(help="Pixels a side.")] = 128,
     out: Annotated[Path, typer.Option(help="A new folder for the pictures.")] = Path("scenes"),
     json: Json = False,

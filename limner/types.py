@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # numpy takes longer to import than all else that `limner --h
     import numpy as np
     import numpy.typing as npt
 
-
 Box = tuple[float, float, float, float]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from limner.backends.hub import check_configs, check_weights, model_folder, not_
 from limner.backends.looking import load_tokenizer
 from limner.types import ModelUnavailable
 
-_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.gguf")
+_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 _PACKED = ".gguf"
 
 
@@ -36,8 +37,8 @@ def load_causal(source: str, *, dtype: torch.dtype | None = None, default: str =
         return _loaded(path.parent, path.name, dtype)
     folder = model_folder(source, files=_FILES, default=default)
     check_configs(folder)
-    packed = sorted(folder.glob(f"*{_PACKED}"))
-    if packed and not any(folder.glob("*.safetensors")):
+    packed = list(folder.glob(f"*{_PACKED}"))
+    if len(packed) == 1 and not any(folder.glob("*.safetensors")):
         return _loaded(folder, packed[0].name, dtype)
     check_weights(folder)
     return _loaded(folder, None, dtype)
@@ -45,18 +46,25 @@ def load_causal(source: str, *, dtype: torch.dtype | None = None, default: str =
 
 def _loaded(folder: Path, packed: str | None, dtype: torch.dtype | None) -> Causal:
     quieten()
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM
-    words: Any = AutoTokenizer
+    untyped: Any = AutoModelForCausalLM
+    safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     weights: dict[str, Any] = {"gguf_file": packed} if packed else {"use_safetensors": True}
+    tokenizer = _packed_tokenizer(folder, packed, safely) if packed else load_tokenizer(folder)
     try:
-        tokenizer = words.from_pretrained(folder, gguf_file=packed) if packed else load_tokenizer(folder)
-        loaded = model.from_pretrained(folder, dtype=dtype or "auto", local_files_only=True, **weights)
-        return Causal(loaded, tokenizer, folder)
-    except ModelUnavailable:
-        raise
-    except ImportError as error:
-        raise ModelUnavailable(f"{packed or folder}: {error}", "pip install gguf") from error
+        return Causal(untyped.from_pretrained(folder, dtype=dtype or "auto", **safely, **weights), tokenizer, folder)
     except Exception as error:  # whatever a malformed file makes the library raise
         raise not_loadable(folder / (packed or ""), error) from error
+
+
+def _packed_tokenizer(folder: Path, packed: str, safely: Mapping[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    untyped: Any = AutoTokenizer
+    try:
+        return untyped.from_pretrained(folder, gguf_file=packed, **safely)
+    except ImportError as error:
+        raise ModelUnavailable(f"{packed} cannot be read without the package gguf", "pip install gguf") from error
+    except Exception as error:  # as above
+        raise not_loadable(folder / packed, error) from error

@@ -13,7 +13,7 @@ from limner.backends.hub import check_configs, check_weights, model_folder, not_
 from limner.types import ModelUnavailable
 
 _FILES = ("*.json", "*.txt", "model*.safetensors")
-_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
 
 def checked_folder(source: str, classes: Mapping[str, str], *, default: str) -> tuple[Path, str]:
@@ -48,7 +48,7 @@ def load_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
 
 def load_tokenizer(folder: Path) -> Any:
     """The folder's tokenizer. Raises ModelUnavailable without a vocabulary, where the library makes up an empty one."""
-    if not any((folder / name).is_file() for name in _VOCABULARIES):
+    if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
         raise ModelUnavailable(f"{folder} has no tokenizer", "fetch the model again")
     from transformers import AutoTokenizer
 

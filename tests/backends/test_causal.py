@@ -108,3 +108,10 @@ def test_what_is_no_packed_model_is_refused(tmp_path: Path) -> None:
     for source in (tmp_path / "torn.gguf", tmp_path / "none.gguf"):
         with pytest.raises(ModelUnavailable, match=source.name):
             load_causal(str(source))
+
+
+def test_of_two_packed_models_none_is_picked(packed: Path, tmp_path: Path) -> None:
+    for name in ("a.gguf", "b.gguf"):
+        shutil.copy(packed, tmp_path / name)
+    with pytest.raises(ModelUnavailable):
+        load_causal(str(tmp_path))

@@ -21,7 +21,7 @@ _ENDS = 10
 """Rounds at either end whose mean reward is shown, fewer in a short run."""
 
 _WINDOW = 5
-"""Rounds whose mean is taken for the trend that a round is compared with."""
+"""Rounds in a row whose variance is taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ class Plan:
 
     hard: int = 0
     """PPO takes its rows from so many first ones: those that the fine-tuned writer gets wrong, and as many others. 0
-    takes all rows as they come, most of which it gets right and learns nothing from."""
+    takes all rows as they come. Hard ones teach more each, but where half is wrong, what the writer believes is worth
+    nothing, and it unlearns a little of what was right (docs/LOG.md, ninth run)."""
 
     negatives: bool = True
     sizes: Sizes = field(default_factory=Sizes)

@@ -225,13 +225,9 @@ def main() -> None:
     for name, kind in (("minutes", float), ("steps", int), ("seed", int), ("rows", int), ("lora", int), ("depth", int)):
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--rate", type=float, help="of PPO")
-    for name, kind in (
-        ("epochs", int),
-        ("warm", int),
-        ("hard", int),
-        *((name, float) for name in ("gamma", "lam", *WEIGHTS)),
-    ):
-        parser.add_argument(f"--{name}", type=kind, help="of PPO; see limner.train.writer.plan")
+    for kind, names in ((int, ("epochs", "warm", "hard")), (float, ("gamma", "lam", *WEIGHTS))):
+        for name in names:
+            parser.add_argument(f"--{name}", type=kind, help="of PPO; see limner.train.writer.plan")
     for name in ("negatives", "typical", "vci"):
         parser.add_argument(f"--no-{name}", action="store_true")
     print(json.dumps(train_writer(plan_of(vars(parser.parse_args())))))
