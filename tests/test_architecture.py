@@ -75,6 +75,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.assemble", "limner.clarify", "limner.workbench"),
     ("limner.plan",),
     ("limner.verify",),
+    ("limner.painting",),
     ("limner.draw", "limner.edit"),
     ("limner.findings", "limner.synth"),
     ("limner.perform",),

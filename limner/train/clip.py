@@ -38,6 +38,7 @@ from limner.world.vocabulary import COLOURS, concept
 
 BATCH = 48
 STAGE_SHARES = {"single": 0.22, "pair": 0.38, "count": 0.2, "crowd": 0.2}
+PALETTE = Palette(weather=0.25)
 NEAR_MISSES = 3
 HARDEST = ("relation", "count")
 """The kinds of fact that are learned last: wherever there is one, its near miss is shown beside it."""
@@ -198,7 +199,7 @@ class Batch:
 
 def new_batch(rng: Random, count: int, palette: Palette | None = None) -> Batch:
     """Random scenes of the training side, blurred and noised as the judge's are: drawn pictures are soft, too."""
-    palette = palette or Palette()
+    palette = palette or PALETTE
     stages = rng.choices(list(STAGE_SHARES), list(STAGE_SHARES.values()), k=count)
     shown = [show(sample_scene(rng, stage, palette), rng, palette) for stage in stages]
     scenes = [each.scene for each in shown]

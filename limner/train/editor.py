@@ -48,8 +48,8 @@ CHANGED_WEIGHT = 4.0
 """How much more a latent cell counts whose pixels the edit changes."""
 
 SHARES: dict[EditKind, float] = {
-    "replace": 1.0, "add": 1.0, "remove": 0.8, "recolour": 1.2, "restyle": 1.6, "background": 1.2, "time": 1.4,
-    "weather": 1.8,
+    "replace": 1.2, "add": 1.0, "remove": 0.7, "recolour": 1.2, "restyle": 1.6, "background": 1.1, "time": 1.1,
+    "weather": 2.0,
 }  # fmt: skip
 """How often each kind is shown. What changes all cells takes the longest to learn (docs/LOG.md)."""
 

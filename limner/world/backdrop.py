@@ -18,6 +18,10 @@ _SKY = {"day": ("#7ec3f2", "#d4ecfb"), "sunset": ("#6a4c93", "#ff9e5e"), "night"
 _DIM = {"day": 1.0, "sunset": 0.78, "night": 0.42}
 _PLAIN = {"white": "#fafafa", "grey": "#a8a8a8", "blue": "#5b93e0", "green": "#6cc070", "pink": "#f4a6c6"}
 
+_VEIL = {"rain": ("#4d5d70", 0.42), "snowfall": ("#dfe7f0", 0.35)}
+"""What lies over a scene behind what falls: its colour and opacity. Drops alone, one pixel wide, do not survive the
+autoencoder's latents of 8 x 8 pixels (docs/LOG.md); the light of a rainy or snowy day does, and so do drops of two."""
+
 
 @functools.lru_cache(maxsize=1024)
 def backdrop(name: str, time: str, variant: int, size: int) -> npt.NDArray[np.uint8]:
@@ -40,11 +44,13 @@ def weather_layer(weather: str, variant: int, size: int) -> npt.NDArray[np.uint8
     if weather == "fog":
         return np.full((size, size, 4), (214, 218, 222, 122), np.uint8)
     if weather == "rain":
-        drops = (f"M{rng.uniform(-5, 100):.1f} {rng.uniform(-8, 98):.1f}l-2.4 8" for _ in range(70))
-        body = f'<path d="{"".join(drops)}" stroke="#cfe4f7" stroke-width="0.8" opacity="0.75"/>'
+        drops = (f"M{rng.uniform(-5, 100):.1f} {rng.uniform(-12, 98):.1f}l-3.6 12" for _ in range(36))
+        body = f'<path d="{"".join(drops)}" stroke="#e2effa" stroke-width="1.5" opacity="0.8"/>'
     else:
-        flakes = (_circle(rng.uniform(0, 100), rng.uniform(0, 100), rng.uniform(0.7, 1.6), "#fff") for _ in range(70))
+        flakes = (_circle(rng.uniform(0, 100), rng.uniform(0, 100), rng.uniform(1.2, 2.6), "#fff") for _ in range(44))
         body = "".join(flakes)
+    fill, opacity = _VEIL[weather]
+    body = f'<rect width="100" height="100" fill="{fill}" opacity="{opacity}"/>{body}'
     return np.asarray(svg(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{body}</svg>', size))
 
 
@@ -154,7 +160,7 @@ def _forest(rng: Random, time: str) -> str:
 
 
 def _space(rng: Random, time: str) -> str:
-    stars = (_circle(rng.uniform(0, 100), rng.uniform(0, 100), rng.uniform(0.3, 0.9), "#fff") for _ in range(60))
+    stars = (_circle(rng.uniform(0, 100), rng.uniform(0, 100), rng.uniform(0.3, 0.9), "#fff") for _ in range(44))
     planet = _circle(rng.uniform(10, 90), rng.uniform(8, 25), rng.uniform(4, 8), rng.choice(("#c98d5a", "#9a78c9")))
     return _gradient("#05030f", "#1c0f38") + "".join(stars) + planet
 

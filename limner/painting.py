@@ -1,0 +1,155 @@
+"""One try at changing a picture: where it may change, what is painted there, and how that comes back.
+
+A model edits at its own size, in a crop around the region; what it painted is pasted back inside the mask. Where a
+change is one of colour or light only, things keep the detail that they had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from limner.image.detail import keep_detail
+from limner.image.paste import PixelBox, crop, paste_back, place, region_box, resize
+from limner.protocols import EditModels, EditRequest, FillRequest, Mask
+from limner.regions import describe_around, find_background, find_mask, mask_box
+from limner.rewrite import rewrite_by_rules
+from limner.types import Change, EditKind, Picture
+from limner.verify import wanted_thing
+from limner.world.caption import article
+
+Method = Literal["instruct", "fill"]
+_LARGE = 1.25
+"""A picture more than this many times the model's size is edited in a crop around the region."""
+
+_NEAR = 0.2
+"""How much around a region is seen when a thing is filled into it, as a share of the region's longer side."""
+
+_STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75, "restyle": 0.65, "time": 0.65, "weather": 0.65}
+"""The share of the noise schedule that a fill runs, less than all where what is there shines through."""
+
+_SEAM = 0.02
+"""How far the edited region fades into its surroundings, as a share of what the model saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """How one attempt is made: by instruction or by filling the region, with which seed, steps and scales of Eq. 3."""
+
+    method: Method
+    seed: int
+    steps: int
+    text_guidance: float
+    image_guidance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """Where the picture may change, and how a fill of it is worded; None where a fill cannot help.
+
+    What is to come into the picture is filled in from close by (`close`): a model draws one large thing best. A change
+    of the whole picture is filled over all of it, worded as what the picture shows with that change; but not a
+    background, into which things that are named would be drawn once more. `things` are the pixels whose detail stays,
+    whatever their colours become.
+    """
+
+    mask: Mask
+    things: Mask
+    prompt: str | None = None
+    close: bool = False
+
+
+def find_site(
+    models: EditModels, picture: Picture, change: Change, readable: Change, given: Mask | None, described: str | None
+) -> Site:
+    """The site of a change, in the region `given` or else found; `described` is what the picture is known to show.
+
+    `readable` is the change in words that the eyes know. Raises BadInput when the thing named is not in the picture.
+    """
+    nothing = np.zeros((picture.height, picture.width), np.bool_)
+    if change.local:
+        mask = find_mask(models.eyes, picture, readable) if given is None else given
+        wanted = wanted_thing(change)
+        around = describe_around(models.eyes, picture, () if wanted else (readable.target,))
+        prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
+        return Site(mask, mask if change.kind == "recolour" else nothing, prompt, bool(wanted))
+    if change.kind == "background":
+        ground = find_background(models.eyes, picture) if given is None else given
+        return Site(ground if ground.any() else ~nothing, nothing)
+    [caption] = [described] if described else models.eyes.captioner.caption([picture])
+    prompt = rewrite_by_rules(caption, change.instruction, change).prompt
+    mask = ~nothing if given is None else given
+    return Site(mask, mask & _lasting(models, picture, change), prompt)
+
+
+def _lasting(models: EditModels, picture: Picture, change: Change) -> Mask:
+    """The pixels of things that a change of the whole picture only shows in another light or manner; none where the
+    drops in front of them are to go."""
+    if change.value == "clear":
+        return np.zeros((picture.height, picture.width), np.bool_)
+    return ~find_background(models.eyes, picture)
+
+
+def paint(models: EditModels, picture: Picture, change: Change, site: Site, how: Try) -> Iterator[Picture]:
+    """The picture after one try, at its own size: edited in a crop at the model's size, pasted back inside the mask.
+
+    Where things last there are two of it, of which the first is to be preferred: with the detail that things had, and
+    as it was painted.
+    """
+    filled = how.method == "fill"
+    size = models.hands.inpainter.default_size if filled else models.hands.editor.default_size
+    box = _close_box(site.mask) if filled and site.close else _working_box(picture, site.mask, size)
+    part = crop(picture, box)
+    small = resize(part, _fitted(box, size))
+    if filled:
+        [painted] = models.hands.inpainter.fill([_filling(small, box, change, site, how)])
+    else:
+        request = EditRequest(small, change.instruction, how.seed, how.steps, how.text_guidance, how.image_guidance)
+        [painted] = models.hands.editor.edit([request])
+    things = site.things[box[1] : box[3], box[0] : box[2]]
+    if things.any() and painted.sha256 != small.sha256:
+        yield _put_back(picture, keep_detail(part, small, painted, things), box, site.mask)
+    yield _put_back(picture, resize(painted, (part.width, part.height)), box, site.mask)
+
+
+def _put_back(picture: Picture, part: Picture, box: PixelBox, mask: Mask) -> Picture:
+    whole = place(picture, part, box)
+    seam = max(1, round(_SEAM * min(part.width, part.height)))
+    return whole if mask.all() else paste_back(picture, whole, mask, feather=seam)
+
+
+def _filling(small: Picture, box: PixelBox, change: Change, site: Site, how: Try) -> FillRequest:
+    """A fill of the mask within a crop; what only changes its colour, style or light shines through, and so stays."""
+    hole = _shrunk(site.mask[box[1] : box[3], box[0] : box[2]], (small.width, small.height))
+    strength = _STRENGTH.get(change.kind, 1.0)
+    return FillRequest(small, hole, site.prompt or "", how.seed, how.steps, how.text_guidance, strength)
+
+
+def _close_box(mask: Mask) -> PixelBox:
+    """The mask and some of what is around it."""
+    x0, y0, x1, y1 = mask_box(mask)
+    return region_box(mask, margin=max(1, round(_NEAR * max(x1 - x0, y1 - y0))), least=1)
+
+
+def _working_box(picture: Picture, mask: Mask, size: tuple[int, int]) -> PixelBox:
+    """The part of the picture that the model sees: all of it unless it is large and the change is small."""
+    if mask.all() or max(picture.width, picture.height) <= _LARGE * max(size):
+        return (0, 0, picture.width, picture.height)
+    x0, y0, x1, y1 = mask_box(mask)
+    return region_box(mask, margin=int(max(x1 - x0, y1 - y0) / 2), least=max(size))
+
+
+def _fitted(box: PixelBox, size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the box's shape with about the model's number of pixels, in multiples of 8."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = (size[0] * size[1] / (width * height)) ** 0.5
+    return max(8, round(width * scale / 8) * 8), max(8, round(height * scale / 8) * 8)
+
+
+def _shrunk(mask: Mask, size: tuple[int, int]) -> Mask:
+    as_picture = Picture(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2))
+    hole: Mask = resize(as_picture, size).pixels[..., 0] > 0
+    return hole
