@@ -125,8 +125,7 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
     for how in _plan(models, site, options):
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
         attempts.append(_attempt(models, picture, change, readable, site, how))
-        both_ways = change.local or site.prompt is None or len(attempts) > 1
-        if attempts[-1].complete and both_ways:
+        if attempts[-1].complete:
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)

@@ -6,7 +6,7 @@ change is one of colour or light only, things keep the detail that they had.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,9 @@ _LARGE = 1.25
 
 _NEAR = 0.2
 """How much around a region is seen when a thing is filled into it, as a share of the region's longer side."""
+
+_CLOSE: Sequence[EditKind] = ("recolour", "replace")
+"""What is edited from close by, too: of several things, instructions often change another one than they name."""
 
 _STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75, "restyle": 0.65, "time": 0.65, "weather": 0.65}
 """The share of the noise schedule that a fill runs, less than all where what is there shines through."""
@@ -101,7 +104,8 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
     """
     filled = how.method == "fill"
     size = models.hands.inpainter.default_size if filled else models.hands.editor.default_size
-    box = _close_box(site.mask) if filled and site.close else _working_box(picture, site.mask, size)
+    close = site.close and (filled or change.kind in _CLOSE)
+    box = _close_box(site.mask) if close else _working_box(picture, site.mask, size)
     part = crop(picture, box)
     small = resize(part, _fitted(box, size))
     if filled:
@@ -109,8 +113,11 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
     else:
         request = EditRequest(small, change.instruction, how.seed, how.steps, how.text_guidance, how.image_guidance)
         [painted] = models.hands.editor.edit([request])
+    if painted.sha256 == small.sha256:
+        yield picture
+        return
     things = site.things[box[1] : box[3], box[0] : box[2]]
-    if things.any() and painted.sha256 != small.sha256:
+    if things.any():
         yield _put_back(picture, keep_detail(part, small, painted, things), box, site.mask)
     yield _put_back(picture, resize(painted, (part.width, part.height)), box, site.mask)
 

@@ -16,6 +16,7 @@ from limner.rules import without_article
 from limner.tagger import SPATIAL
 from limner.types import BadInput, Box, Change, Picture, Region
 from limner.world.caption import article
+from limner.world.vocabulary import COLOURS, CONCEPTS
 
 _MARGIN = 0.03
 """Room around what is changed, as a share of the picture's side: its soft edge, and a shape that may be larger."""
@@ -25,6 +26,9 @@ _NEW_SIZE = 0.42
 
 _MOST = 0.7
 """The share of the picture from which on what is found is its background."""
+
+_SAME = 0.5
+"""The overlap (intersection over union) from which two boxes hold one thing, called by two names."""
 
 _GRID = 7
 _INSIDE = 0.5
@@ -91,16 +95,24 @@ def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
     return dilate(mask if mask.any() else box_mask(region.box, picture.width, picture.height), room)
 
 
-def find_background(eyes: Eyes, picture: Picture) -> Mask:
-    """The pixels of no thing that the caption names, shape (height, width).
-
-    What covers most of the picture is no thing but what stands behind all of them.
-    """
+def find_things(eyes: Eyes, picture: Picture) -> list[Region]:
+    """The things in a picture, each once, best first: those that its caption names, and all nouns that the detector was
+    made for, where it knows a fixed set. What covers most of the picture is no thing but stands behind all of them."""
     [caption] = eyes.captioner.caption([picture])
-    [regions] = eyes.detector.detect([picture], [named_things(caption)])
-    boxes = [r.box for r in regions if area(r.box) < _MOST * picture.width * picture.height]
+    known = sorted(name for name in eyes.detector.things if name in CONCEPTS or name.split()[0] not in COLOURS)
+    [regions] = eyes.detector.detect([picture], [list(dict.fromkeys((*named_things(caption), *known)))])
+    things: list[Region] = []
+    for region in regions:
+        small = area(region.box) < _MOST * picture.width * picture.height
+        if small and all(box_iou(region.box, other.box) < _SAME for other in things):
+            things.append(region)
+    return things
+
+
+def find_background(eyes: Eyes, picture: Picture) -> Mask:
+    """The pixels of no thing, shape (height, width)."""
     taken = np.zeros((picture.height, picture.width), np.bool_)
-    for mask in eyes.segmenter.segment(picture, boxes):
+    for mask in eyes.segmenter.segment(picture, [thing.box for thing in find_things(eyes, picture)]):
         taken |= mask
     return ~dilate(taken, 1)
 

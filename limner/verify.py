@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limner.look import head_noun, named_things, split_place
+from limner.look import head_noun, split_place
 from limner.protocols import EditModels, ImageTextScorer, Mask
-from limner.regions import box_iou, lies_in, mask_box
+from limner.regions import box_iou, find_things, lies_in, mask_box
 from limner.types import Change, Picture
 
 # «By day» and «clear» are not seen as such: what must be seen is that nothing else is left.
@@ -87,11 +87,10 @@ def _whole(models: EditModels, before: Picture, after: Picture, change: Change) 
 
 def kept_share(models: EditModels, before: Picture, after: Picture) -> float:
     """The share of the things found before that are found in the same places after; 1 where nothing was found."""
-    [caption] = models.eyes.captioner.caption([before])
-    names = named_things(caption)
-    earlier, later = models.eyes.detector.detect([before, after], [names, names])
+    earlier = find_things(models.eyes, before)
     if not earlier:
         return 1.0
+    [later] = models.eyes.detector.detect([after], [list(dict.fromkeys(thing.label for thing in earlier))])
     kept = [any(r.label == old.label and box_iou(r.box, old.box) >= _SAME_PLACE for r in later) for old in earlier]
     return sum(kept) / len(kept)
 

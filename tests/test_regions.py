@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from limner.regions import (
     find_background,
     find_mask,
     find_thing,
+    find_things,
     lies_in,
     mask_box,
     name_target,
@@ -22,7 +26,7 @@ from limner.regions import (
     parse_box,
 )
 from limner.types import BadInput, Change, Picture
-from tests.retoucher import EYES, GROUNDS, show
+from tests.retoucher import EYES, GROUNDS, ShapeDetector, show
 
 CIRCLE, SQUARE = (28.0, 6.0, 40.0, 18.0), (4.0, 30.0, 16.0, 42.0)
 PICTURE = show(("red circle", CIRCLE), ("blue square", SQUARE))
@@ -223,3 +227,33 @@ def test_only_the_thing_in_its_place_is_changed() -> None:
     assert not mask[14, 14]
     with pytest.raises(BadInput, match="no left dragon was found"):
         found(TWINS, "remove the left dragon")
+
+
+class Silent:
+    """A Captioner that sees nothing worth a word."""
+
+    name = "silent"
+
+    def caption(self, pictures: Sequence[Picture]) -> list[str]:
+        return ["nothing"] * len(pictures)
+
+
+class Knowing(ShapeDetector):
+    """A detector that was made for some nouns."""
+
+    things = frozenset({"triangle", "red triangle", "circle"})
+
+
+def test_what_the_caption_leaves_out_is_found_by_the_nouns_that_the_detector_knows() -> None:
+    picture = show(("red circle", CIRCLE), ("green triangle", (30, 28, 44, 44)))
+    silent = replace(EYES, captioner=Silent())
+    assert find_things(silent, picture) == []
+    knowing = replace(silent, detector=Knowing())
+    assert sorted(region.label for region in find_things(knowing, picture)) == ["circle", "triangle"]
+    assert not find_background(knowing, picture)[30:42, 36:38].any()
+
+
+def test_a_thing_with_two_names_is_found_once() -> None:
+    knowing = replace(EYES, detector=Knowing())
+    [region] = find_things(knowing, show(("red circle", CIRCLE)))
+    assert region.box == CIRCLE

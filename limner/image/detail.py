@@ -17,7 +17,7 @@ from limner.types import Picture
 
 Floats = npt.NDArray[np.float32]
 
-_REACH = 0.05
+_REACH = 0.1
 """The window's half side as a share of the picture's shorter one."""
 
 _STIFF = 4e-4
