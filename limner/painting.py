@@ -35,7 +35,8 @@ _STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75, "restyle": 0.65, "time"
 """The share of the noise schedule that a fill runs, less than all where what is there shines through."""
 
 _SEAM = 0.02
-"""How far the edited region fades into its surroundings, as a share of what the model saw."""
+"""How far the edited region fades into its surroundings, as a share of what the model saw. A new background ends at
+the things, within a pixel: it would leave a rim of the old one around them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Site:
     things: Mask
     prompt: str | None = None
     close: bool = False
+    seam: float = _SEAM
 
 
 def find_site(
@@ -81,7 +83,7 @@ def find_site(
         return Site(mask, mask if change.kind == "recolour" else nothing, prompt, bool(wanted))
     if change.kind == "background":
         ground = find_background(models.eyes, picture) if given is None else given
-        return Site(ground if ground.any() else ~nothing, nothing)
+        return Site(ground if ground.any() else ~nothing, nothing, seam=0.0)
     [caption] = [described] if described else models.eyes.captioner.caption([picture])
     prompt = rewrite_by_rules(caption, change.instruction, change).prompt
     mask = ~nothing if given is None else given
@@ -118,14 +120,14 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
         return
     things = site.things[box[1] : box[3], box[0] : box[2]]
     if things.any():
-        yield _put_back(picture, keep_detail(part, small, painted, things), box, site.mask)
-    yield _put_back(picture, resize(painted, (part.width, part.height)), box, site.mask)
+        yield _put_back(picture, keep_detail(part, small, painted, things), box, site)
+    yield _put_back(picture, resize(painted, (part.width, part.height)), box, site)
 
 
-def _put_back(picture: Picture, part: Picture, box: PixelBox, mask: Mask) -> Picture:
+def _put_back(picture: Picture, part: Picture, box: PixelBox, site: Site) -> Picture:
     whole = place(picture, part, box)
-    seam = max(1, round(_SEAM * min(part.width, part.height)))
-    return whole if mask.all() else paste_back(picture, whole, mask, feather=seam)
+    seam = max(1, round(site.seam * min(part.width, part.height)))
+    return whole if site.mask.all() else paste_back(picture, whole, site.mask, feather=seam)
 
 
 def _filling(small: Picture, box: PixelBox, change: Change, site: Site, how: Try) -> FillRequest:

@@ -114,7 +114,7 @@ def find_background(eyes: Eyes, picture: Picture) -> Mask:
     taken = np.zeros((picture.height, picture.width), np.bool_)
     for mask in eyes.segmenter.segment(picture, [thing.box for thing in find_things(eyes, picture)]):
         taken |= mask
-    return ~dilate(taken, 1)
+    return ~taken
 
 
 @dataclass(frozen=True, slots=True)
