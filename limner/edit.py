@@ -25,6 +25,9 @@ from limner.verify import KEPT_CHECK, Check, check_edit, directional_similarity
 _SCALES = ((1.0, 1.0), (1.6, 0.9), (1.0, 1.15), (2.2, 1.0))
 """What the guidance scales (s_T, s_I) are multiplied with, attempt by attempt: as asked, stronger, truer, strongest."""
 
+_TINT = 2
+"""The attempt at a new colour that asks no model, counted from 0."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditOptions:
@@ -59,7 +62,7 @@ class EditOptions:
 class Attempt:
     """One try: how it was made, the whole picture after it, and what the checks say.
 
-    A fill knows no picture guidance: s_I is 1, with which Eq. 3 is plain guidance by the words.
+    A fill knows no picture guidance: s_I is 1, with which Eq. 3 is plain guidance by the words; a tint has no steps.
     `changed` is the share of pixels that differ, `drift` the mean difference (of 255) outside the region.
     """
 
@@ -151,21 +154,22 @@ def _check_findable(change: Change, readable: Change) -> None:
 
 
 def _plan(models: EditModels, site: Site, options: EditOptions) -> Iterator[Try]:
-    """The attempts in order: where a fill can help, instructing and filling take turns."""
+    """The attempts in order: where a fill can help, instructing and filling take turns; after one each, a new colour
+    that has a known name is tried without a model."""
     editor, inpainter = models.hands.editor, models.hands.inpainter
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     text = options.text_guidance or editor.default_text_guidance
     image = options.image_guidance or editor.default_image_guidance
     for number in range(options.attempts):
-        instructed = site.prompt is None or number % 2 == 0
+        this = (seed + number) % SEEDS
         more_text, more_image = _SCALES[(number if site.prompt is None else number // 2) % len(_SCALES)]
-        yield Try(
-            method="instruct" if instructed else "fill",
-            seed=(seed + number) % SEEDS,
-            steps=options.steps or (editor if instructed else inpainter).default_steps,
-            text_guidance=text * more_text if instructed else inpainter.default_guidance,
-            image_guidance=max(1.0, image * more_image) if instructed else 1.0,
-        )
+        if site.tint and number == _TINT:
+            yield Try("tint", this, steps=0, text_guidance=1.0, image_guidance=1.0)
+        elif site.prompt is None or number % 2 == 0:
+            scales = text * more_text, max(1.0, image * more_image)
+            yield Try("instruct", this, options.steps or editor.default_steps, *scales)
+        else:
+            yield Try("fill", this, options.steps or inpainter.default_steps, inpainter.default_guidance, 1.0)
 
 
 def _attempt(models: EditModels, picture: Picture, change: Change, readable: Change, site: Site, how: Try) -> Attempt:

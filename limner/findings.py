@@ -92,7 +92,7 @@ def save_edit(path: Path, result: EditResult, hands: Hands, versions: Mapping[st
 
 def edit_recipe(result: EditResult, hands: Hands, versions: Mapping[str, str]) -> Recipe:
     """How the best attempt was made; its prompt is the instruction."""
-    best, model = result.best, hands.editor if result.best.method == "instruct" else hands.inpainter
+    best, model = result.best, {"instruct": hands.editor, "fill": hands.inpainter}.get(result.best.method)
     return Recipe(
         prompt=result.change.instruction,
         seed=best.seed,
@@ -100,8 +100,8 @@ def edit_recipe(result: EditResult, hands: Hands, versions: Mapping[str, str]) -
         guidance=best.text_guidance,
         width=best.picture.width,
         height=best.picture.height,
-        model=model.name,
-        model_hash=model.model_hash,
+        model=model.name if model else best.method,
+        model_hash=model.model_hash if model else "",
         versions=dict(versions),
         concepts=digests(hands.inpainter, result.change.instruction),
     )

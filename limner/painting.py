@@ -13,15 +13,19 @@ from typing import Literal
 import numpy as np
 
 from limner.image.detail import keep_detail
-from limner.image.paste import PixelBox, crop, paste_back, place, region_box, resize
+from limner.image.paste import PixelBox, crop, dilate, paste_back, place, region_box, resize
+from limner.image.tint import Rgb, named_colour, tint
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
-from limner.regions import describe_around, find_background, find_mask, mask_box
+from limner.regions import describe_around, find_background, find_mask, mask_box, region_room
 from limner.rewrite import rewrite_by_rules
 from limner.types import Change, EditKind, Picture
 from limner.verify import wanted_thing
 from limner.world.caption import article
+from limner.world.vocabulary import COLOURS
 
-Method = Literal["instruct", "fill"]
+Method = Literal["instruct", "fill", "tint"]
+"""By the editor, by filling the region anew, or, for a new colour only, by no model at all."""
+
 _LARGE = 1.25
 """A picture more than this many times the model's size is edited in a crop around the region."""
 
@@ -41,7 +45,7 @@ the things, within a pixel: it would leave a rim of the old one around them."""
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """How one attempt is made: by instruction or by filling the region, with which seed, steps and scales of Eq. 3."""
+    """How one attempt is made, with which seed, steps and scales of Eq. 3; a tint has 0 steps and scales of 1."""
 
     method: Method
     seed: int
@@ -57,7 +61,7 @@ class Site:
     What is to come into the picture is filled in from close by (`close`): a model draws one large thing best. A change
     of the whole picture is filled over all of it, worded as what the picture shows with that change; but not a
     background, into which things that are named would be drawn once more. `things` are the pixels whose detail stays,
-    whatever their colours become.
+    whatever their colours become; `tint` is a new colour of a known name, and what is to wear it.
     """
 
     mask: Mask
@@ -65,6 +69,7 @@ class Site:
     prompt: str | None = None
     close: bool = False
     seam: float = _SEAM
+    tint: tuple[Rgb, Mask] | None = None
 
 
 def find_site(
@@ -80,7 +85,11 @@ def find_site(
         wanted = wanted_thing(change)
         around = describe_around(models.eyes, picture, () if wanted else (readable.target,))
         prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
-        return Site(mask, mask if change.kind == "recolour" else nothing, prompt, bool(wanted))
+        if change.kind != "recolour":
+            return Site(mask, nothing, prompt, bool(wanted))
+        colour = COLOURS.get(change.value) or named_colour(change.value)
+        outline = mask if given is not None else _outline(picture, mask)
+        return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)
     if change.kind == "background":
         ground = find_background(models.eyes, picture) if given is None else given
         return Site(ground if ground.any() else ~nothing, nothing, seam=0.0)
@@ -88,6 +97,12 @@ def find_site(
     prompt = rewrite_by_rules(caption, change.instruction, change).prompt
     mask = ~nothing if given is None else given
     return Site(mask, mask & _lasting(models, picture, change), prompt)
+
+
+def _outline(picture: Picture, mask: Mask) -> Mask:
+    """A thing's own pixels, of a mask with room around it; all of the mask where nothing would be left."""
+    tight = ~dilate(~mask, region_room(picture))
+    return tight if tight.any() else mask
 
 
 def _lasting(models: EditModels, picture: Picture, change: Change) -> Mask:
@@ -104,6 +119,10 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
     Where things last there are two of it, of which the first is to be preferred: with the detail that things had, and
     as it was painted.
     """
+    if site.tint and how.method == "tint":
+        colour, outline = site.tint
+        yield paste_back(picture, tint(picture, outline, colour), outline, feather=1)
+        return
     filled = how.method == "fill"
     size = models.hands.inpainter.default_size if filled else models.hands.editor.default_size
     close = site.close and (filled or change.kind in _CLOSE)

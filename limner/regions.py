@@ -79,13 +79,18 @@ def name_target(eyes: Eyes, picture: Picture, change: Change, mask: Mask | None)
     return change if best is None else replace(change, target=best.label)
 
 
+def region_room(picture: Picture) -> int:
+    """So many pixels around a thing belong to the region in which it may change."""
+    return max(1, round(_MARGIN * min(picture.width, picture.height)))
+
+
 def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
     """The pixels that a local change may touch, shape (height, width).
 
     A recoloured thing keeps its outline; a replaced one may fill its box; what is added goes where the instruction
     says, else where it covers least of what is there. Raises BadInput when the thing named is not in the picture.
     """
-    room = max(1, round(_MARGIN * min(picture.width, picture.height)))
+    room = region_room(picture)
     if change.kind == "add":
         return box_mask(_free_box(eyes, picture, change.place), picture.width, picture.height)
     region = find_thing(eyes, picture, change.target)

@@ -76,3 +76,10 @@ python -m limner.train.ship_dialogue --source runs/dialogue-2/model
 # answers three times (before, --dialogues was 200000).
 one limner.train.dialogue --base small --weights $W/dialogue --rate 0.5 --decay 1 --dialogues 150000 --out runs/dialogue-3 --minutes 100
 python -m limner.train.ship_dialogue --source runs/dialogue-3/model
+
+# The tenth day, after rain and snow had become what the latents can hold. CLIP was trained on, too, and thrown away (docs/LOG.md).
+one limner.train.judge --weights $W/judge --rate 0.6 --minutes 17 --out runs/judge-3
+python -m limner.train.ship --judge runs/judge-3
+two limner.train.editor --base $W/stable-diffusion --weights $W/editor --rate 0.8 --decay 0.65 --log-snr -1.2 \
+    --batch 64 --minutes 64 --out runs/editor-3
+python -m limner.train.ship --editor runs/editor-3/model

@@ -81,13 +81,38 @@ def test_an_editor_that_fails_is_followed_by_a_fill() -> None:
 
 def test_an_editor_that_fails_is_tried_with_other_seeds_and_scales() -> None:
     hands = models(Retoucher(deaf=[7], least_guidance=6.0), Filler(deaf=EVERY_SEED))
-    result = edited(PICTURE, "make the red circle green", hands)
+    result = edited(PICTURE, "replace the red circle with a green triangle", hands)
     assert [a.method for a in result.attempts] == ["instruct", "fill", "instruct"]
     assert [a.seed for a in result.attempts] == [7, 8, 9]
     assert result.best is result.attempts[-1]
     assert result.best.passed
     assert result.best.text_guidance == 5.0 * 1.6
     assert result.best.image_guidance == pytest.approx(1.5 * 0.9)
+
+
+def test_a_new_colour_that_no_model_brings_is_a_tint() -> None:
+    result = edited(PICTURE, "make the red circle green", models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED)))
+    assert [a.method for a in result.attempts] == ["instruct", "fill", "tint"]
+    assert result.best.passed
+    assert (result.best.steps, result.best.text_guidance, result.best.image_guidance) == (0, 1.0, 1.0)
+    assert labels(result.best.picture) == {"green circle", "blue square"}
+    assert same_outside(PICTURE, result.best.picture, result.mask)
+
+
+def test_a_colour_without_a_name_is_no_tint() -> None:
+    hands = models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED))
+    result = edited(PICTURE, "make the red circle plaid", hands, mask=box_mask((28, 6, 40, 18), 48, 48))
+    assert "tint" not in [a.method for a in result.attempts]
+
+
+def test_a_tint_fills_the_whole_of_a_mask_that_was_given() -> None:
+    mask = box_mask((26, 4, 42, 20), 48, 48)
+    hands = models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED))
+    grey = show(ground=(140, 140, 140))
+    result = edited(grey, "make the circle green", hands, mask=mask)
+    tinted = next(a for a in result.attempts if a.method == "tint")
+    inner = box_mask((28, 6, 40, 18), 48, 48)
+    assert (tinted.picture.pixels[inner] != grey.pixels[inner]).any(axis=1).all()
 
 
 def test_a_removal_is_filled_with_what_is_around() -> None:
@@ -156,7 +181,7 @@ def test_a_background_with_nothing_before_it_may_change_all_over() -> None:
 
 def test_when_nothing_passes_the_best_is_returned_with_a_plain_warning() -> None:
     nothing = models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED))
-    result = edited(PICTURE, "make the red circle green", nothing, attempts=3)
+    result = edited(PICTURE, "replace the red circle with a green triangle", nothing, attempts=3)
     assert len(result.attempts) == 3
     assert not result.best.passed
     assert result.best in result.attempts
@@ -172,7 +197,7 @@ def test_the_best_of_failures_is_the_one_that_did_most() -> None:
             return super().fill([replace(request, prompt="") for request in requests])
 
     hands = Hands(Retoucher(deaf=EVERY_SEED), Eraser())
-    result = edited(PICTURE, "make the red circle green", replace(models(), hands=hands))
+    result = edited(PICTURE, "replace the red circle with a green triangle", replace(models(), hands=hands))
     assert not result.best.passed
     assert result.best.method == "fill"  # at least the red circle is gone
     assert result.best.checks["red circle is gone"].passed
