@@ -27,7 +27,7 @@ Method = Literal["instruct", "fill", "tint"]
 """By the editor, by filling the region anew, or, for a new colour only, by no model at all."""
 
 _LARGE = 1.25
-"""A picture more than this many times the model's size is edited in a crop around the region."""
+"""A picture more than this many times the model's size is edited in a crop around the region, where there is one."""
 
 _NEAR = 0.2
 """How much around a region is seen when a thing is filled into it, as a share of the region's longer side."""
@@ -106,10 +106,13 @@ def _outline(picture: Picture, mask: Mask) -> Mask:
 
 
 def _lasting(models: EditModels, picture: Picture, change: Change) -> Mask:
-    """The pixels of things that a change of the whole picture only shows in another light or manner; none where the
-    drops in front of them are to go."""
+    """The pixels that a change of the whole picture only shows in another light or manner: those of things, and in
+    another light all of a picture for which the model is too small; none where drops in front of them are to go."""
+    nothing = np.zeros((picture.height, picture.width), np.bool_)
     if change.value == "clear":
-        return np.zeros((picture.height, picture.width), np.bool_)
+        return nothing
+    if change.kind != "restyle" and _is_large(picture, models.hands.editor.default_size):
+        return ~nothing
     return ~find_background(models.eyes, picture)
 
 
@@ -162,9 +165,13 @@ def _close_box(mask: Mask) -> PixelBox:
     return region_box(mask, margin=max(1, round(_NEAR * max(x1 - x0, y1 - y0))), least=1)
 
 
+def _is_large(picture: Picture, size: tuple[int, int]) -> bool:
+    return max(picture.width, picture.height) > _LARGE * max(size)
+
+
 def _working_box(picture: Picture, mask: Mask, size: tuple[int, int]) -> PixelBox:
     """The part of the picture that the model sees: all of it unless it is large and the change is small."""
-    if mask.all() or max(picture.width, picture.height) <= _LARGE * max(size):
+    if mask.all() or not _is_large(picture, size):
         return (0, 0, picture.width, picture.height)
     x0, y0, x1, y1 = mask_box(mask)
     return region_box(mask, margin=int(max(x1 - x0, y1 - y0) / 2), least=max(size))

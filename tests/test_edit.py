@@ -388,3 +388,14 @@ def test_a_change_of_the_whole_picture_that_loses_its_things_does_not_pass() -> 
 def test_options_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         EditOptions(parse_instruction("make it night"), **bad)
+
+
+def test_a_photograph_by_night_is_as_sharp_as_by_day() -> None:
+    small = show(("red circle", (28, 6, 40, 18)), ("blue square", (4, 30, 16, 42)), ground=GROUNDS["desert"])
+    large = Picture(small.pixels.repeat(8, axis=0).repeat(8, axis=1))
+    result = edited(large, "make it night", attempts=1)
+    assert result.best.passed
+    row = result.best.picture.pixels[288, 96:160].astype(int)  # over the right edge of the square
+    steps = np.abs(np.diff(row, axis=0)).sum(axis=1)
+    assert steps.argmax() == 128 - 96 - 1
+    assert steps.max() > 0.6 * np.abs(row[0] - row[-1]).sum()  # one step; enlarged by eight it would be many

@@ -41,7 +41,12 @@ def keep_detail(before: Picture, small: Picture, edited: Picture, mask: npt.NDAr
     inside = np.asarray(Image.fromarray(mask).resize((small.width, small.height))).astype(np.float32)
     slope, offset = _maps(_unit(_softened(small)), _unit(edited), inside)
     guide = _unit(before)
-    sharp = np.einsum("hwij,hwj->hwi", _enlarged(slope, size), guide) + _enlarged(offset, size)
+    # Plane by plane: a photograph of 12 megapixels has no room for all twelve at its size.
+    channels = [
+        sum((_enlarged(slope[..., i, j], size) * guide[..., j] for j in range(3)), _enlarged(offset[..., i], size))
+        for i in range(3)
+    ]
+    sharp = np.stack(channels, axis=-1)
     pixels = whole.pixels.copy()
     pixels[mask] = np.rint(sharp[mask].clip(0, 1) * 255).astype(np.uint8)
     return Picture(pixels)
@@ -87,13 +92,6 @@ def _summed(values: Floats, reach: int) -> Floats:
     return values
 
 
-def _enlarged(values: Floats, size: tuple[int, int]) -> Floats:
-    """The maps (height, width, ...) at another size (width, height), between their pixels linearly."""
-    if values.shape[1::-1] == size:
-        return values
-    planes = values.reshape(*values.shape[:2], -1)
-    grown = [
-        np.asarray(Image.fromarray(planes[..., i]).resize(size, Image.Resampling.BILINEAR))
-        for i in range(planes.shape[-1])
-    ]
-    return np.stack(grown, axis=-1).reshape(*size[::-1], *values.shape[2:])
+def _enlarged(plane: Floats, size: tuple[int, int]) -> Floats:
+    """The plane (height, width) at another size (width, height), between its pixels linearly."""
+    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR), np.float32)
