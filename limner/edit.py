@@ -88,11 +88,6 @@ class Attempt:
         return self.checks[KEPT_CHECK].value if KEPT_CHECK in self.checks else 1.0
 
     @property
-    def complete(self) -> bool:
-        """Whether nothing is left to wish for: all checks passed, and every other thing is where it was."""
-        return self.passed and self.kept == 1
-
-    @property
     def merit(self) -> tuple[float, ...]:
         """What the best attempt has most of: what was asked, things kept, then direction, then pixels left alone."""
         asked = sum(check.passed for name, check in self.checks.items() if name != KEPT_CHECK)
@@ -127,8 +122,9 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
     attempts: list[Attempt] = []
     for how in _plan(models, site, options):
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
-        attempts.append(_attempt(models, picture, change, readable, site, how))
-        if attempts[-1].complete:
+        painted = paint(models, picture, change, site, how)
+        attempts.append(_judged(models, picture, painted, readable, site.mask, how))
+        if attempts[-1].passed:
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
@@ -170,16 +166,6 @@ def _plan(models: EditModels, site: Site, options: EditOptions) -> Iterator[Try]
             yield Try("instruct", this, options.steps or editor.default_steps, *scales)
         else:
             yield Try("fill", this, options.steps or inpainter.default_steps, inpainter.default_guidance, 1.0)
-
-
-def _attempt(models: EditModels, picture: Picture, change: Change, readable: Change, site: Site, how: Try) -> Attempt:
-    """One try: the first version of it that is complete, or else the best."""
-    versions: list[Attempt] = []
-    for painted in paint(models, picture, change, site, how):
-        versions.append(_judged(models, picture, painted, readable, site.mask, how))
-        if versions[-1].complete:
-            break
-    return max(versions, key=lambda version: (version.complete, version.merit))
 
 
 def _judged(models: EditModels, before: Picture, after: Picture, change: Change, mask: Mask, how: Try) -> Attempt:
