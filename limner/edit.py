@@ -150,8 +150,8 @@ def _check_findable(change: Change, readable: Change) -> None:
 
 
 def _plan(models: EditModels, site: Site, options: EditOptions) -> Iterator[Try]:
-    """The attempts in order: where a fill can help, instructing and filling take turns; after one each, a new colour
-    that has a known name is tried without a model."""
+    """The attempts in order: where a fill can help, instructing and filling take turns, filling first where that is
+    better; after one each, a new colour that has a known name is tried without a model."""
     editor, inpainter = models.hands.editor, models.hands.inpainter
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     text = options.text_guidance or editor.default_text_guidance
@@ -161,7 +161,7 @@ def _plan(models: EditModels, site: Site, options: EditOptions) -> Iterator[Try]
         more_text, more_image = _SCALES[(number if site.prompt is None else number // 2) % len(_SCALES)]
         if site.tint and number == _TINT:
             yield Try("tint", this, steps=0, text_guidance=1.0, image_guidance=1.0)
-        elif site.prompt is None or number % 2 == 0:
+        elif site.prompt is None or (number % 2 == 0) != site.fill_first:
             scales = text * more_text, max(1.0, image * more_image)
             yield Try("instruct", this, options.steps or editor.default_steps, *scales)
         else:

@@ -58,11 +58,12 @@ class Try:
 class Site:
     """Where the picture may change, and how a fill of it is worded; None where a fill cannot help.
 
-    What is to come into the picture is filled in from close by (`close`): a model draws one large thing best. A change
-    of the whole picture is filled over all of it, worded as what the picture shows with that change; but not a
+    What is to come into the picture is filled in from close by (`close`): a model draws one large thing best. A
+    replacement is filled in at first (`fill_first`): the text-to-image model knows things better than the editor. A
+    change of the whole picture is filled over all of it, worded as what the picture shows with that change; but not a
     background, into which things that are named would be drawn once more, nor weather, which fails so three times out
-    of four where the editor fails once out of three. `things` are the pixels whose detail stays,
-    whatever their colours become; `tint` is a new colour of a known name, and what is to wear it.
+    of four where the editor fails once out of three. `things` are the pixels whose detail stays, whatever their
+    colours become; `tint` is a new colour of a known name, and what is to wear it.
     """
 
     mask: Mask
@@ -71,6 +72,7 @@ class Site:
     close: bool = False
     seam: float = _SEAM
     tint: tuple[Rgb, Mask] | None = None
+    fill_first: bool = False
 
 
 def find_site(
@@ -87,7 +89,7 @@ def find_site(
         around = describe_around(models.eyes, picture, () if wanted else (readable.target,))
         prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
         if change.kind != "recolour":
-            return Site(mask, nothing, prompt, bool(wanted))
+            return Site(mask, nothing, prompt, bool(wanted), fill_first=change.kind == "replace")
         colour = COLOURS.get(change.value) or named_colour(change.value)
         outline = mask if given is not None else _outline(picture, mask)
         return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)

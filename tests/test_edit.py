@@ -81,13 +81,22 @@ def test_an_editor_that_fails_is_followed_by_a_fill() -> None:
 
 def test_an_editor_that_fails_is_tried_with_other_seeds_and_scales() -> None:
     hands = models(Retoucher(deaf=[7], least_guidance=6.0), Filler(deaf=EVERY_SEED))
-    result = edited(PICTURE, "replace the red circle with a green triangle", hands)
+    result = edited(PICTURE, "add a green triangle", hands)
     assert [a.method for a in result.attempts] == ["instruct", "fill", "instruct"]
     assert [a.seed for a in result.attempts] == [7, 8, 9]
     assert result.best is result.attempts[-1]
     assert result.best.passed
     assert result.best.text_guidance == 5.0 * 1.6
     assert result.best.image_guidance == pytest.approx(1.5 * 0.9)
+
+
+def test_a_replacement_is_filled_in_before_the_editor_is_asked() -> None:
+    result = edited(PICTURE, "replace the red circle with a green triangle", models())
+    assert [a.method for a in result.attempts] == ["fill"]
+    deaf = models(inpainter=Filler(deaf=EVERY_SEED))
+    after = edited(PICTURE, "replace the red circle with a green triangle", deaf)
+    assert [a.method for a in after.attempts] == ["fill", "instruct"]
+    assert after.best.passed
 
 
 def test_a_new_colour_that_no_model_brings_is_a_tint() -> None:
@@ -282,7 +291,7 @@ def test_a_large_picture_is_edited_in_a_crop_and_kept_at_full_resolution(instruc
             return super().edit(requests)
 
     before = large()
-    result = edited(before, instruction, models(Watched()))
+    result = edited(before, instruction, models(Watched(), Filler(deaf=EVERY_SEED)))
     [request] = seen
     assert (request.picture.width, request.picture.height) == (48, 48)
     after = result.best.picture
