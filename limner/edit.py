@@ -25,6 +25,9 @@ from limner.verify import KEPT_CHECK, Check, check_edit, directional_similarity
 _SCALES = ((1.0, 1.0), (1.6, 0.9), (1.0, 1.15), (2.2, 1.0))
 """What the guidance scales (s_T, s_I) are multiplied with, attempt by attempt: as asked, stronger, truer, strongest."""
 
+_WHOLE_SCALES = ((1.0, 1.0), (1.0, 1.0), (1.6, 0.9), (1.0, 1.15))
+"""The same where the whole picture changes: another seed comes first, for stronger scales lose things."""
+
 _TINT = 2
 """The attempt at a new colour that asks no model, counted from 0."""
 
@@ -33,9 +36,8 @@ _TINT = 2
 class EditOptions:
     """What to edit and how hard to try. None means: the model's own, or for `seed` one drawn by lot and recorded.
 
-    `mask` (height, width) says where, instead of the words; `attempts` bounds the tries; `described` is what the
-    picture is known to show, where a caption would only guess. Raises BadInput, also for scales that turn guidance off:
-    s_T up to 1, s_I below 1.
+    `mask` (height, width) says where, instead of the words; `attempts` bounds the tries. Raises BadInput, also for
+    scales that turn guidance off: s_T up to 1, s_I below 1.
     """
 
     change: Change
@@ -45,7 +47,6 @@ class EditOptions:
     text_guidance: float | None = None
     image_guidance: float | None = None
     attempts: int = 4
-    described: str | None = None
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
@@ -118,7 +119,7 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
     readable = _readable(change, learned)
     if given is None:
         _check_findable(change, readable)
-    site = find_site(models, picture, change, readable, given, options.described)
+    site = find_site(models, picture, change, readable, given)
     attempts: list[Attempt] = []
     for how in _plan(models, site, options):
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
@@ -158,7 +159,7 @@ def _plan(models: EditModels, site: Site, options: EditOptions) -> Iterator[Try]
     image = options.image_guidance or editor.default_image_guidance
     for number in range(options.attempts):
         this = (seed + number) % SEEDS
-        more_text, more_image = _SCALES[(number if site.prompt is None else number // 2) % len(_SCALES)]
+        more_text, more_image = _SCALES[number // 2 % 4] if site.prompt else _WHOLE_SCALES[number % 4]
         if site.tint and number == _TINT:
             yield Try("tint", this, steps=0, text_guidance=1.0, image_guidance=1.0)
         elif site.prompt is None or (number % 2 == 0) != site.fill_first:

@@ -17,7 +17,6 @@ from limner.image.paste import PixelBox, crop, dilate, paste_back, place, region
 from limner.image.tint import Rgb, named_colour, tint
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
 from limner.regions import describe_around, find_background, find_mask, mask_box, region_room
-from limner.rewrite import rewrite_by_rules
 from limner.types import Change, EditKind, Picture
 from limner.verify import wanted_thing
 from limner.world.caption import article
@@ -35,7 +34,7 @@ _NEAR = 0.2
 _CLOSE: Sequence[EditKind] = ("recolour", "replace")
 """What is edited from close by, too: of several things, instructions often change another one than they name."""
 
-_STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75, "restyle": 0.65, "time": 0.65}
+_STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75}
 """The share of the noise schedule that a fill runs, less than all where what is there shines through."""
 
 _SEAM = 0.02
@@ -59,11 +58,10 @@ class Site:
     """Where the picture may change, and how a fill of it is worded; None where a fill cannot help.
 
     What is to come into the picture is filled in from close by (`close`): a model draws one large thing best. A
-    replacement is filled in at first (`fill_first`): the text-to-image model knows things better than the editor. A
-    change of the whole picture is filled over all of it, worded as what the picture shows with that change; but not a
-    background, into which things that are named would be drawn once more, nor weather, which fails so three times out
-    of four where the editor fails once out of three. `things` are the pixels whose detail stays, whatever their
-    colours become; `tint` is a new colour of a known name, and what is to wear it.
+    replacement is filled in at first (`fill_first`): the text-to-image model knows things better than the editor.
+    Changes of the whole picture are not filled: the editor with another seed does them better (docs/decisions/0018).
+    `things` are the pixels whose detail stays, whatever their colours become; `tint` is a new colour of a known name,
+    and what is to wear it.
     """
 
     mask: Mask
@@ -75,10 +73,8 @@ class Site:
     fill_first: bool = False
 
 
-def find_site(
-    models: EditModels, picture: Picture, change: Change, readable: Change, given: Mask | None, described: str | None
-) -> Site:
-    """The site of a change, in the region `given` or else found; `described` is what the picture is known to show.
+def find_site(models: EditModels, picture: Picture, change: Change, readable: Change, given: Mask | None) -> Site:
+    """The site of a change, in the region `given` or else found.
 
     `readable` is the change in words that the eyes know. Raises BadInput when the thing named is not in the picture.
     """
@@ -97,11 +93,7 @@ def find_site(
         ground = find_background(models.eyes, picture) if given is None else given
         return Site(ground if ground.any() else ~nothing, nothing, seam=0.0)
     mask = ~nothing if given is None else given
-    things = mask & _lasting(models, picture, change)
-    if change.kind == "weather":
-        return Site(mask, things)
-    [caption] = [described] if described else models.eyes.captioner.caption([picture])
-    return Site(mask, things, rewrite_by_rules(caption, change.instruction, change).prompt)
+    return Site(mask, mask & _lasting(models, picture, change))
 
 
 def _outline(picture: Picture, mask: Mask) -> Mask:
@@ -151,7 +143,7 @@ def _put_back(picture: Picture, part: Picture, box: PixelBox, site: Site) -> Pic
 
 
 def _filling(small: Picture, box: PixelBox, change: Change, site: Site, how: Try) -> FillRequest:
-    """A fill of the mask within a crop; what only changes its colour, style or light shines through, and so stays."""
+    """A fill of the mask within a crop; what only changes its colour shines through, and so stays."""
     hole = _shrunk(site.mask[box[1] : box[3], box[0] : box[2]], (small.width, small.height))
     strength = _STRENGTH.get(change.kind, 1.0)
     return FillRequest(small, hole, site.prompt or "", how.seed, how.steps, how.text_guidance, strength)

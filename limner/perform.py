@@ -188,8 +188,7 @@ def edit_picture(bench: Bench, now: Now, instruction: str, exchanges: Recorder, 
     change = parse_instruction(instruction)
     again = not change.local and change.kind == now.kind and now.original is not None and marked is None
     start = now.original if again and now.original else now.picture
-    described = now.prompt if start == now.picture else None
-    options = EditOptions(change, marked, seed=bench.seed_at(now.depth), described=described, **bench.editing)
+    options = EditOptions(change, marked, seed=bench.seed_at(now.depth), **bench.editing)
     result = yield from edit(bench.tools.edit_models, bench.picture(start), options)
     content = _edited(bench, options, result, start) | ({} if marked is None else {"mask": dict(to_rle(marked))})
     described = rewrite_by_rules(now.prompt, instruction, change).prompt
