@@ -61,7 +61,7 @@ class EditOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """One try: how it was made, the whole picture after it, and what the checks say.
+    """One try: how it was made, the whole picture after it, where it was allowed to differ, and what the checks say.
 
     A fill knows no picture guidance: s_I is 1, with which Eq. 3 is plain guidance by the words; a tint has no steps.
     `changed` is the share of pixels that differ, `drift` the mean difference (of 255) outside the region.
@@ -73,6 +73,7 @@ class Attempt:
     text_guidance: float
     image_guidance: float
     picture: Picture
+    mask: Mask
     checks: Mapping[str, Check]
     directional: float | None
     changed: float
@@ -123,13 +124,13 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
     attempts: list[Attempt] = []
     for how in _plan(models, site, options):
         yield Event("attempt", f"{change.kind}: {how.method}", len(attempts), options.attempts)
-        painted = paint(models, picture, change, site, how)
-        attempts.append(_judged(models, picture, painted, readable, site.mask, how))
+        painted, mask = paint(models, picture, change, site, how)
+        attempts.append(_judged(models, picture, painted, readable, mask, how))
         if attempts[-1].passed:
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
-    return EditResult(picture, change, site.mask, tuple(attempts), best, (*notes(learned), *failed))
+    return EditResult(picture, change, best.mask, tuple(attempts), best, (*notes(learned), *failed))
 
 
 def _readable(change: Change, learned: Sequence[Learned]) -> Change:
@@ -177,6 +178,7 @@ def _judged(models: EditModels, before: Picture, after: Picture, change: Change,
         text_guidance=how.text_guidance,
         image_guidance=how.image_guidance,
         picture=after,
+        mask=mask,
         checks=check_edit(models, before, after, change, mask),
         directional=directional_similarity(models, before, after, change),
         changed=changed_fraction(before, after),

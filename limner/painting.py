@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from limner.image.detail import keep_detail
-from limner.image.paste import PixelBox, crop, dilate, paste_back, place, region_box, resize
+from limner.image.paste import PixelBox, box_mask, crop, dilate, paste_back, place, region_box, resize
 from limner.image.tint import Rgb, named_colour, tint
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
-from limner.regions import describe_around, find_background, find_mask, mask_box, region_room
+from limner.regions import box_iou, describe_around, find_background, find_mask, mask_box, region_room
 from limner.types import Change, EditKind, Picture
 from limner.verify import wanted_thing
 from limner.world.caption import article
@@ -36,6 +36,9 @@ _CLOSE: Sequence[EditKind] = ("recolour", "replace")
 
 _STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75}
 """The share of the noise schedule that a fill runs, less than all where what is there shines through."""
+
+_NEW = 0.3
+"""A thing that overlaps so much (intersection over union) with one of before is no new one."""
 
 _SEAM = 0.02
 """How far the edited region fades into its surroundings, as a share of what the model saw. A new background ends at
@@ -61,7 +64,7 @@ class Site:
     replacement is filled in at first (`fill_first`): the text-to-image model knows things better than the editor.
     Changes of the whole picture are not filled: the editor with another seed does them better (docs/decisions/0018).
     `things` are the pixels whose detail stays, whatever their colours become; `tint` is a new colour of a known name,
-    and what is to wear it.
+    and what is to wear it. `added` names a new thing for which no region was given: `mask` is only where it would fit.
     """
 
     mask: Mask
@@ -71,6 +74,7 @@ class Site:
     seam: float = _SEAM
     tint: tuple[Rgb, Mask] | None = None
     fill_first: bool = False
+    added: str = ""
 
 
 def find_site(models: EditModels, picture: Picture, change: Change, readable: Change, given: Mask | None) -> Site:
@@ -85,7 +89,8 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         around = describe_around(models.eyes, picture, () if wanted else (readable.target,))
         prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
         if change.kind != "recolour":
-            return Site(mask, nothing, prompt, bool(wanted), fill_first=change.kind == "replace")
+            added = readable.value if change.kind == "add" and given is None else ""
+            return Site(mask, nothing, prompt, bool(wanted), fill_first=change.kind == "replace", added=added)
         colour = COLOURS.get(change.value) or named_colour(change.value)
         outline = mask if given is not None else _outline(picture, mask)
         return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)
@@ -113,12 +118,15 @@ def _lasting(models: EditModels, picture: Picture, change: Change) -> Mask:
     return ~find_background(models.eyes, picture)
 
 
-def paint(models: EditModels, picture: Picture, change: Change, site: Site, how: Try) -> Picture:
-    """The picture after one try, at its own size: edited in a crop at the model's size, pasted back inside the mask,
-    things that last with the detail that they had."""
+def paint(models: EditModels, picture: Picture, change: Change, site: Site, how: Try) -> tuple[Picture, Mask]:
+    """The picture after one try, at its own size, and the mask within which it may differ.
+
+    It is edited in a crop at the model's size and pasted back, things that last with the detail that they had. What is
+    added by instruction stands where the editor put it, if that is found.
+    """
     if site.tint and how.method == "tint":
         colour, outline = site.tint
-        return paste_back(picture, tint(picture, outline, colour), outline, feather=1)
+        return paste_back(picture, tint(picture, outline, colour), outline, feather=1), site.mask
     filled = how.method == "fill"
     size = models.hands.inpainter.default_size if filled else models.hands.editor.default_size
     close = site.close and (filled or change.kind in _CLOSE)
@@ -131,15 +139,23 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
         request = EditRequest(small, change.instruction, how.seed, how.steps, how.text_guidance, how.image_guidance)
         [painted] = models.hands.editor.edit([request])
     if painted.sha256 == small.sha256:
-        return picture
-    detailed = keep_detail(part, small, painted, site.things[box[1] : box[3], box[0] : box[2]])
-    return _put_back(picture, detailed, box, site)
-
-
-def _put_back(picture: Picture, part: Picture, box: PixelBox, site: Site) -> Picture:
-    whole = place(picture, part, box)
+        return picture, site.mask
+    detailed = place(picture, keep_detail(part, small, painted, site.things[box[1] : box[3], box[0] : box[2]]), box)
+    free = site.added and not filled and box == (0, 0, picture.width, picture.height)
+    mask = _where_added(models, picture, detailed, site.added) if free else None
+    mask = site.mask if mask is None else mask
     seam = max(1, round(site.seam * min(part.width, part.height)))
-    return whole if site.mask.all() else paste_back(picture, whole, site.mask, feather=seam)
+    return (detailed if mask.all() else paste_back(picture, detailed, mask, feather=seam)), mask
+
+
+def _where_added(models: EditModels, before: Picture, after: Picture, name: str) -> Mask | None:
+    """The region of the surest thing of that name that was not there before, with some room; None without any."""
+    earlier, later = models.eyes.detector.detect([before, after], [[name], [name]])
+    new = [region for region in later if all(box_iou(region.box, old.box) < _NEW for old in earlier)]
+    if not new:
+        return None
+    best = max(new, key=lambda region: region.score)
+    return dilate(box_mask(best.box, before.width, before.height), region_room(before))
 
 
 def _filling(small: Picture, box: PixelBox, change: Change, site: Site, how: Try) -> FillRequest:

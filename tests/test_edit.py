@@ -90,6 +90,14 @@ def test_an_editor_that_fails_is_tried_with_other_seeds_and_scales() -> None:
     assert result.best.image_guidance == pytest.approx(1.5 * 0.9)
 
 
+def test_what_is_added_stands_where_the_editor_put_it() -> None:
+    result = edited(PICTURE, "add a green triangle")
+    assert [a.method for a in result.attempts] == ["instruct"]
+    [new] = [region for region in found_in(result.best.picture) if region.label == "green triangle"]
+    assert np.array_equal(result.mask, dilate(box_mask(new.box, 48, 48), 1))
+    assert same_outside(PICTURE, result.best.picture, result.mask)
+
+
 def test_a_replacement_is_filled_in_before_the_editor_is_asked() -> None:
     result = edited(PICTURE, "replace the red circle with a green triangle", models())
     assert [a.method for a in result.attempts] == ["fill"]

@@ -90,7 +90,7 @@ def test_the_loss_falls() -> None:
     batch = new_batch(Random(0), 2, SHAPES)
     optimizer = MixedOptimizer(model.named_parameters(), Rates(muon=0.05, adamw=5e-3))
     first = values(losses(model, batch))
-    for _ in range(30):
+    for _ in range(50):
         losses(model, batch)["loss"].backward()  # pyright: ignore[reportUnknownMemberType]
         optimizer.step(1.0)
     last = values(losses(model, batch))
