@@ -16,7 +16,16 @@ from limner.image.detail import keep_detail
 from limner.image.paste import PixelBox, box_mask, crop, dilate, paste_back, place, region_box, resize
 from limner.image.tint import Rgb, named_colour, tint
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
-from limner.regions import box_iou, describe_around, find_background, find_mask, mask_box, region_room
+from limner.regions import (
+    area,
+    describe_around,
+    find_background,
+    find_mask,
+    find_things,
+    mask_box,
+    overlap,
+    region_room,
+)
 from limner.types import Change, EditKind, Picture
 from limner.verify import wanted_thing
 from limner.world.caption import article
@@ -37,8 +46,8 @@ _CLOSE: Sequence[EditKind] = ("recolour", "replace")
 _STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75}
 """The share of the noise schedule that a fill runs, less than all where what is there shines through."""
 
-_NEW = 0.3
-"""A thing that overlaps so much (intersection over union) with one of before is no new one."""
+_HIDDEN = 0.3
+"""The share of a thing that what is added may cover."""
 
 _SEAM = 0.02
 """How far the edited region fades into its surroundings, as a share of what the model saw. A new background ends at
@@ -149,13 +158,15 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
 
 
 def _where_added(models: EditModels, before: Picture, after: Picture, name: str) -> Mask | None:
-    """The region of the surest thing of that name that was not there before, with some room; None without any."""
-    earlier, later = models.eyes.detector.detect([before, after], [[name], [name]])
-    new = [region for region in later if all(box_iou(region.box, old.box) < _NEW for old in earlier)]
-    if not new:
-        return None
-    best = max(new, key=lambda region: region.score)
-    return dilate(box_mask(best.box, before.width, before.height), region_room(before))
+    """The region of the surest thing of that name that was not there before, with some room; None without any, and
+    where it hides something."""
+    things = find_things(models.eyes, before)
+    [found] = models.eyes.detector.detect([after], [[name]])
+    for region in sorted(found, key=lambda region: -region.score):
+        hidden = (overlap(region.box, thing.box) > _HIDDEN * area(thing.box) for thing in things)
+        if not any(hidden):
+            return dilate(box_mask(region.box, before.width, before.height), region_room(before))
+    return None
 
 
 def _filling(small: Picture, box: PixelBox, change: Change, site: Site, how: Try) -> FillRequest:
