@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +25,7 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 import tests.train.test_loop as t
+t.torch.set_num_threads(1)
 net, optimizer = t.new_run()
 
 def kill(step):
@@ -33,6 +34,15 @@ def kill(step):
 
 t.fit(optimizer, t.descend(net, optimizer, kill), t.budget(12, checkpoint_minutes=0.0), Path(sys.argv[1]))
 """
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums in another order would differ in their last bits; tests before these may have left another number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def new_run() -> tuple[nn.Linear, MixedOptimizer]:
