@@ -152,20 +152,22 @@ def _check_findable(change: Change, readable: Change) -> None:
 
 
 def _plan(models: EditModels, site: Site, options: EditOptions) -> Iterator[Try]:
-    """The attempts in order: where a fill can help, instructing and filling take turns, filling first where that is
-    better; after one each, a new colour that has a known name is tried without a model."""
+    """The attempts in order: where a fill can help, instructing and filling take turns, a replacement being filled
+    in first; after one each, a new colour that has a known name is tried without a model."""
     editor, inpainter = models.hands.editor, models.hands.inpainter
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     text = options.text_guidance or editor.default_text_guidance
     image = options.image_guidance or editor.default_image_guidance
+    fill_first = options.change.kind == "replace"  # the text-to-image model knows things better than the editor
     for number in range(options.attempts):
         this = (seed + number) % SEEDS
-        more_text, more_image = _SCALES[number // 2 % 4] if site.prompt else _WHOLE_SCALES[number % 4]
+        scales, turn = (_SCALES, number // 2) if site.prompt else (_WHOLE_SCALES, number)
+        more_text, more_image = scales[turn % len(scales)]
         if site.tint and number == _TINT:
             yield Try("tint", this, steps=0, text_guidance=1.0, image_guidance=1.0)
-        elif site.prompt is None or (number % 2 == 0) != site.fill_first:
-            scales = text * more_text, max(1.0, image * more_image)
-            yield Try("instruct", this, options.steps or editor.default_steps, *scales)
+        elif site.prompt is None or (number % 2 == 0) != fill_first:
+            image_scale = max(1.0, image * more_image)
+            yield Try("instruct", this, options.steps or editor.default_steps, text * more_text, image_scale)
         else:
             yield Try("fill", this, options.steps or inpainter.default_steps, inpainter.default_guidance, 1.0)
 

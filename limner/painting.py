@@ -69,8 +69,7 @@ class Try:
 class Site:
     """Where the picture may change, and how a fill of it is worded; None where a fill cannot help.
 
-    What is to come into the picture is filled in from close by (`close`): a model draws one large thing best. A
-    replacement is filled in at first (`fill_first`): the text-to-image model knows things better than the editor.
+    What is to come into the picture is filled in from close by (`close`): a model draws one large thing best.
     Changes of the whole picture are not filled: the editor with another seed does them better (docs/decisions/0018).
     `things` are the pixels whose detail stays, whatever their colours become; `tint` is a new colour of a known name,
     and what is to wear it. `added` names a new thing for which no region was given: `mask` is only where it would fit.
@@ -82,7 +81,6 @@ class Site:
     close: bool = False
     seam: float = _SEAM
     tint: tuple[Rgb, Mask] | None = None
-    fill_first: bool = False
     added: str = ""
 
 
@@ -99,7 +97,7 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
         if change.kind != "recolour":
             added = readable.value if change.kind == "add" and given is None else ""
-            return Site(mask, nothing, prompt, bool(wanted), fill_first=change.kind == "replace", added=added)
+            return Site(mask, nothing, prompt, bool(wanted), added=added)
         colour = COLOURS.get(change.value) or named_colour(change.value)
         outline = mask if given is not None else _outline(picture, mask)
         return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)

@@ -160,7 +160,7 @@ def _forest(rng: Random, time: str) -> str:
 
 
 def _space(rng: Random, time: str) -> str:
-    stars = (_circle(rng.uniform(0, 100), rng.uniform(0, 100), rng.uniform(0.3, 0.9), "#fff") for _ in range(44))
+    stars = (_circle(rng.uniform(0, 100), rng.uniform(0, 100), rng.uniform(0.3, 0.9), "#fff") for _ in range(60))
     planet = _circle(rng.uniform(10, 90), rng.uniform(8, 25), rng.uniform(4, 8), rng.choice(("#c98d5a", "#9a78c9")))
     return _gradient("#05030f", "#1c0f38") + "".join(stars) + planet
 
