@@ -7,6 +7,7 @@ background leaves the things themselves untouched.
 
 from __future__ import annotations
 
+import itertools
 import math
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ _SCALES = ((1.0, 1.0), (1.6, 0.9), (1.0, 1.15), (2.2, 1.0))
 _WHOLE_SCALES = ((1.0, 1.0), (1.0, 1.0), (1.6, 0.9), (1.0, 1.15))
 """The same where the whole picture changes: another seed comes first, for stronger scales lose things."""
 
-_TINT = 2
+_TINT = 1
 """The attempt at a new colour that asks no model, counted from 0."""
 
 
@@ -153,23 +154,25 @@ def _check_findable(change: Change, readable: Change) -> None:
 
 def _plan(models: EditModels, site: Site, options: EditOptions) -> Iterator[Try]:
     """The attempts in order: where a fill can help, instructing and filling take turns, a replacement being filled
-    in first; after one each, a new colour that has a known name is tried without a model."""
+    in first. A new colour that has a known name is tried without a model and never filled in: that would lose the
+    thing's shape."""
     editor, inpainter = models.hands.editor, models.hands.inpainter
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     text = options.text_guidance or editor.default_text_guidance
     image = options.image_guidance or editor.default_image_guidance
+    fills = site.prompt is not None and site.tint is None
     fill_first = options.change.kind == "replace"  # the text-to-image model knows things better than the editor
+    scales = itertools.cycle(_SCALES if site.prompt else _WHOLE_SCALES)
     for number in range(options.attempts):
         this = (seed + number) % SEEDS
-        scales, turn = (_SCALES, number // 2) if site.prompt else (_WHOLE_SCALES, number)
-        more_text, more_image = scales[turn % len(scales)]
         if site.tint and number == _TINT:
             yield Try("tint", this, steps=0, text_guidance=1.0, image_guidance=1.0)
-        elif site.prompt is None or (number % 2 == 0) != fill_first:
+        elif fills and (number % 2 == 0) == fill_first:
+            yield Try("fill", this, options.steps or inpainter.default_steps, inpainter.default_guidance, 1.0)
+        else:
+            more_text, more_image = next(scales)
             image_scale = max(1.0, image * more_image)
             yield Try("instruct", this, options.steps or editor.default_steps, text * more_text, image_scale)
-        else:
-            yield Try("fill", this, options.steps or inpainter.default_steps, inpainter.default_guidance, 1.0)
 
 
 def _judged(models: EditModels, before: Picture, after: Picture, change: Change, mask: Mask, how: Try) -> Attempt:

@@ -13,6 +13,7 @@ from limner import rules
 from limner.protocols import Eyes
 from limner.tagger import SPATIAL
 from limner.types import AnnotatedPicture, BadInput, Event, Picture, Region
+from limner.world.vocabulary import COLOURS, CONCEPTS
 
 MAX_QUERIES = 64
 _PLACES = {
@@ -44,6 +45,17 @@ def head_noun(name: str) -> str:
     """The bare noun of a thing's name: «car» for «red car» and for «red car next to the house»."""
     words = _LINK.split(name, maxsplit=1)[0].split()
     return words[-1] if words else ""
+
+
+def bare_name(name: str) -> str:
+    """A thing's name without colour and place: «teddy bear» for «brown teddy bear on the left», «car» for «old car».
+
+    Of several words only a name that the world knows is kept whole.
+    """
+    words = _LINK.split(name, maxsplit=1)[0].split()
+    words = words[1:] if len(words) > 1 and words[0] in COLOURS else words
+    wholes = (" ".join(words[start:]) for start in range(len(words)))
+    return next((whole for whole in wholes if whole in CONCEPTS), words[-1] if words else "")
 
 
 def split_place(name: str) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from limner.image.detail import keep_detail
+from limner.image.hue import Rgb, keep_hues
 from limner.image.paste import PixelBox, box_mask, crop, dilate, paste_back, place, region_box, resize
-from limner.image.tint import Rgb, named_colour, tint
+from limner.image.tint import tint
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
 from limner.regions import (
     area,
@@ -28,8 +29,8 @@ from limner.regions import (
 )
 from limner.types import Change, EditKind, Picture
 from limner.verify import wanted_thing
+from limner.wearing import colour_called
 from limner.world.caption import article
-from limner.world.vocabulary import COLOURS
 
 Method = Literal["instruct", "fill", "tint"]
 """By the editor, by filling the region anew, or, for a new colour only, by no model at all."""
@@ -71,8 +72,9 @@ class Site:
 
     What is to come into the picture is filled in from close by (`close`): a model draws one large thing best.
     Changes of the whole picture are not filled: the editor with another seed does them better (docs/decisions/0018).
-    `things` are the pixels whose detail stays, whatever their colours become; `tint` is a new colour of a known name,
-    and what is to wear it. `added` names a new thing for which no region was given: `mask` is only where it would fit.
+    `things` are the pixels whose detail stays, whatever their colours become, `hues` those that stay red or blue in
+    another light, too; `tint` is a new colour of a known name, and what is to wear it. `added` names a new thing for
+    which no region was given: `mask` is only where it would fit.
     """
 
     mask: Mask
@@ -80,6 +82,7 @@ class Site:
     prompt: str | None = None
     close: bool = False
     seam: float = _SEAM
+    hues: Mask | None = None
     tint: tuple[Rgb, Mask] | None = None
     added: str = ""
 
@@ -98,14 +101,20 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         if change.kind != "recolour":
             added = readable.value if change.kind == "add" and given is None else ""
             return Site(mask, nothing, prompt, bool(wanted), added=added)
-        colour = COLOURS.get(change.value) or named_colour(change.value)
-        outline = mask if given is not None else _outline(picture, mask)
+        colour = colour_called(change.value)
+        outline = _outline(picture, mask) if given is None else _cut_out(models, picture, mask)
         return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)
     if change.kind == "background":
         ground = find_background(models.eyes, picture) if given is None else given
         return Site(ground if ground.any() else ~nothing, nothing, seam=0.0)
     mask = ~nothing if given is None else given
-    return Site(mask, mask & _lasting(models, picture, change))
+    if change.value == "clear":  # nothing lasts that had drops in front of it
+        return Site(mask, nothing)
+    things = mask & ~find_background(models.eyes, picture)
+    if change.kind == "restyle":
+        return Site(mask, things)
+    # In another light all of a picture for which the model is too small is as sharp as before.
+    return Site(mask, mask if _is_large(picture, models.hands.editor.default_size) else things, hues=things)
 
 
 def _outline(picture: Picture, mask: Mask) -> Mask:
@@ -114,15 +123,10 @@ def _outline(picture: Picture, mask: Mask) -> Mask:
     return tight if tight.any() else mask
 
 
-def _lasting(models: EditModels, picture: Picture, change: Change) -> Mask:
-    """The pixels that a change of the whole picture only shows in another light or manner: those of things, and in
-    another light all of a picture for which the model is too small; none where drops in front of them are to go."""
-    nothing = np.zeros((picture.height, picture.width), np.bool_)
-    if change.value == "clear":
-        return nothing
-    if change.kind != "restyle" and _is_large(picture, models.hands.editor.default_size):
-        return ~nothing
-    return ~find_background(models.eyes, picture)
+def _cut_out(models: EditModels, picture: Picture, mask: Mask) -> Mask:
+    """What stands within a mask that was given; all of it where nothing is seen to."""
+    [thing] = models.eyes.segmenter.segment(picture, [mask_box(mask)])
+    return thing & mask if (thing & mask).any() else mask
 
 
 def paint(models: EditModels, picture: Picture, change: Change, site: Site, how: Try) -> tuple[Picture, Mask]:
@@ -148,6 +152,7 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
     if painted.sha256 == small.sha256:
         return picture, site.mask
     detailed = place(picture, keep_detail(part, small, painted, site.things[box[1] : box[3], box[0] : box[2]]), box)
+    detailed = detailed if site.hues is None else keep_hues(picture, detailed, site.hues)
     free = site.added and not filled and box == (0, 0, picture.width, picture.height)
     mask = _where_added(models, picture, detailed, site.added) if free else None
     mask = site.mask if mask is None else mask

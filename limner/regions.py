@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from limner.image.paste import box_mask, dilate
-from limner.look import head_noun, in_place, named_things, split_place
+from limner.look import bare_name, head_noun, in_place, named_things, split_place
 from limner.protocols import Eyes, Mask
 from limner.rules import without_article
 from limner.tagger import SPATIAL
 from limner.types import BadInput, Box, Change, Picture, Region
+from limner.wearing import find_called
 from limner.world.caption import article
 from limner.world.vocabulary import COLOURS, CONCEPTS
 
@@ -23,6 +24,9 @@ _MARGIN = 0.03
 
 _NEW_SIZE = 0.42
 """The side of a new thing as a share of the picture's, where nothing says how large it should be."""
+
+UNSURE = 0.4
+"""The share of the detector's threshold at which something may be a thing."""
 
 _MOST = 0.7
 """The share of the picture from which on what is found is its background."""
@@ -100,12 +104,16 @@ def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
     return dilate(mask if mask.any() else box_mask(region.box, picture.width, picture.height), room)
 
 
-def find_things(eyes: Eyes, picture: Picture) -> list[Region]:
+def find_things(eyes: Eyes, picture: Picture, least: float = 1.0) -> list[Region]:
     """The things in a picture, each once, best first: those that its caption names, and all nouns that the detector was
-    made for, where it knows a fixed set. What covers most of the picture is no thing but stands behind all of them."""
+    made for, where it knows a fixed set. What covers most of the picture is no thing but stands behind all of them.
+
+    `least` is the share of the detector's threshold that is enough.
+    """
     [caption] = eyes.captioner.caption([picture])
     known = sorted(name for name in eyes.detector.things if name in CONCEPTS or name.split()[0] not in COLOURS)
-    [regions] = eyes.detector.detect([picture], [list(dict.fromkeys((*named_things(caption), *known)))])
+    names = list(dict.fromkeys((*named_things(caption), *known)))
+    [regions] = eyes.detector.detect([picture], [names], threshold=least * eyes.detector.threshold)
     things: list[Region] = []
     for region in regions:
         small = area(region.box) < _MOST * picture.width * picture.height
@@ -115,9 +123,10 @@ def find_things(eyes: Eyes, picture: Picture) -> list[Region]:
 
 
 def find_background(eyes: Eyes, picture: Picture) -> Mask:
-    """The pixels of no thing, shape (height, width)."""
+    """The pixels of no thing, shape (height, width), not even of one that the detector is unsure of: whatever stands
+    there, it is to stay."""
     taken = np.zeros((picture.height, picture.width), np.bool_)
-    for mask in eyes.segmenter.segment(picture, [thing.box for thing in find_things(eyes, picture)]):
+    for mask in eyes.segmenter.segment(picture, [thing.box for thing in find_things(eyes, picture, UNSURE)]):
         taken |= mask
     return ~taken
 
@@ -150,11 +159,12 @@ def describe_around(eyes: Eyes, picture: Picture, without: Sequence[str]) -> Aro
 def find_thing(eyes: Eyes, picture: Picture, name: str) -> Region:
     """The best region for «red car», or for «car» where no red one is found; of «left car» the leftmost.
 
-    Raises BadInput without any.
+    What the detector is unsure of is taken where it looks like nothing else more. Raises BadInput without any.
     """
     place, noun = split_place(name)
-    [regions] = eyes.detector.detect([picture], [list(dict.fromkeys((noun, head_noun(noun))))])
-    exact = [region for region in regions if region.label == noun] or regions
+    bare = bare_name(noun)
+    exact = find_called(eyes, picture, noun) or find_called(eyes, picture, bare)
+    exact = exact or [thing for thing in find_things(eyes, picture, UNSURE) if thing.label == bare]
     if not exact:
         [caption] = eyes.captioner.caption([picture])
         raise BadInput(f"no {name} was found; the picture seems to show {caption}", "say where with --box or --mask")

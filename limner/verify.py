@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limner.look import head_noun, split_place
+from limner.image.hue import colour_share
+from limner.look import bare_name, split_place
 from limner.protocols import EditModels, ImageTextScorer, Mask
-from limner.regions import box_iou, find_things, lies_in, mask_box
+from limner.regions import UNSURE, box_iou, find_things, lies_in, mask_box
 from limner.types import Change, Picture
+from limner.wearing import WORN, colour_called, find_called
 
 # «By day» and «clear» are not seen as such: what must be seen is that nothing else is left.
 _ALTERNATIVES: Mapping[str, Sequence[str]] = {"day": ("sunset", "night"), "clear": ("rain", "snowfall", "fog")}
@@ -41,26 +43,36 @@ def check_edit(models: EditModels, before: Picture, after: Picture, change: Chan
 def wanted_thing(change: Change) -> str:
     """What must be found after a local change: «blue car» for a red car painted blue; "" after a removal."""
     if change.kind == "recolour":
-        return f"{change.value} {head_noun(change.target)}" if change.target else change.value
+        return f"{change.value} {bare_name(change.target)}" if change.target else change.value
     return change.value
 
 
 def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
-    """The new thing is found in the region, and the old one is not; "" stands for what no model can read."""
-    wanted = wanted_thing(change)
+    """The new thing is found in the region, and the old one is not; "" stands for what no model can read.
+
+    What only changes its colour keeps its shape, and need not be found as surely as something new.
+    """
+    wanted, recolour = wanted_thing(change), change.kind == "recolour"
     unwanted = split_place(change.target)[1] if change.kind in ("replace", "remove", "recolour") else ""
-    names = [name for name in (wanted, unwanted) if name]
-    [found] = models.eyes.detector.detect([after], [names]) if names else [[]]
-    box = mask_box(mask)
-
-    def best(name: str) -> float:
-        inside = [region.score for region in found if region.label == name and lies_in(region.box, box)]
-        return max(inside, default=0.0)
-
-    checks = {f"{wanted} is there": Check(best(wanted), best(wanted) > 0)} if wanted else {}
-    if unwanted and not _says_less(unwanted, wanted):
-        checks[f"{unwanted} is gone"] = Check(best(unwanted), best(unwanted) == 0)
+    colour = colour_called(change.value) if recolour else None
+    checks: dict[str, Check] = {}
+    if colour and not change.target:
+        share = colour_share(after, mask, colour)
+        checks[f"it is {wanted}"] = Check(share, share >= WORN)
+    elif wanted:
+        score = _found(models, after, wanted, mask, UNSURE if colour else 1.0)
+        checks[f"{wanted} is there"] = Check(score, score > 0)
+    if unwanted and not colour and not _says_less(unwanted, wanted):
+        score = _found(models, after, unwanted, mask)
+        checks[f"{unwanted} is gone"] = Check(score, score == 0)
     return checks
+
+
+def _found(models: EditModels, picture: Picture, name: str, mask: Mask, least: float = 1.0) -> float:
+    """The score of the surest thing of that name in the region, 0 for none."""
+    box = mask_box(mask)
+    found = find_called(models.eyes, picture, name, least)
+    return max((region.score for region in found if lies_in(region.box, box)), default=0.0)
 
 
 def _says_less(unwanted: str, wanted: str) -> bool:

@@ -210,13 +210,15 @@ class Retoucher:
     """An ImageEditor that does as it is told, but for its flaws.
 
     It does nothing for the seeds in `deaf` and for text guidances below `least_guidance`; every pixel it returns is
-    off by up to `noise`; one that is `careless` with the things paints them over when it changes the ground.
+    off by up to `noise`; one that is `careless` with the things paints them over when it changes the ground, and one
+    that is `colourblind` gives all things the hue of the light then.
     """
 
     deaf: Collection[int] = ()
     least_guidance: float = 0.0
     noise: int = 4
     careless: bool = False
+    colourblind: bool = False
     likes: Mapping[str, str] = field(default_factory=dict[str, str])
     name: str = "retoucher"
     model_hash: str = "4567"
@@ -260,7 +262,10 @@ class Retoucher:
         pixels = picture.pixels.copy()
         rgb = GROUNDS.get("white" if name == "day" else name)
         if rgb:
-            pixels[is_colour(pixels, GROUNDS[ground_of(picture) or "white"]) | self.careless] = rgb
+            ground = is_colour(pixels, GROUNDS[ground_of(picture) or "white"])
+            pixels[ground | self.careless] = rgb
+            if self.colourblind:
+                pixels[~ground] = np.roll(pixels[~ground], 1, axis=1)
         return Picture(pixels)
 
 

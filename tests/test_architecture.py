@@ -61,6 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "limner.look",
         "limner.beautify",
     ),
+    ("limner.wearing",),
     ("limner.dialogues", "limner.workers", "limner.easel", "limner.regions", "limner.requests", "limner.rewrite"),
     (
         "limner.cluster",

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from limner.edit import EditOptions, EditResult, edit
+from limner.image.hue import colour_share
 from limner.image.paste import box_mask, dilate
 from limner.instruction import parse_instruction
 from limner.protocols import EditModels, EditRequest, Hands, Mask
 from limner.types import BadInput, Picture
+from limner.wearing import colour_called
 from tests.retoucher import EYES, GROUNDS, Filler, Retoucher, found_in, grainy, ground_of, models, show
 from tests.test_look import finish
 
@@ -71,9 +73,9 @@ def test_an_edit_that_succeeds_is_the_only_one() -> None:
 
 
 def test_an_editor_that_fails_is_followed_by_a_fill() -> None:
-    result = edited(PICTURE, "make the red circle green", models(Retoucher(deaf=EVERY_SEED)))
+    result = edited(PICTURE, "add a green triangle", models(Retoucher(deaf=EVERY_SEED)))
     assert [(a.method, a.seed, a.passed) for a in result.attempts] == [("instruct", 7, False), ("fill", 8, True)]
-    assert labels(result.best.picture) == {"green circle", "blue square"}
+    assert labels(result.best.picture) == {"red circle", "blue square", "green triangle"}
     assert same_outside(PICTURE, result.best.picture, result.mask)
     # A fill has one guidance, the inpainter's; with s_I = 1 that is what Eq. 3 says.
     assert (result.best.text_guidance, result.best.image_guidance, result.best.steps) == (4.0, 1.0, 2)
@@ -107,29 +109,44 @@ def test_a_replacement_is_filled_in_before_the_editor_is_asked() -> None:
     assert after.best.passed
 
 
-def test_a_new_colour_that_no_model_brings_is_a_tint() -> None:
-    result = edited(PICTURE, "make the red circle green", models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED)))
-    assert [a.method for a in result.attempts] == ["instruct", "fill", "tint"]
+def test_a_new_colour_that_the_editor_does_not_bring_is_a_tint() -> None:
+    result = edited(PICTURE, "make the red circle green", models(Retoucher(deaf=EVERY_SEED)))
+    assert [a.method for a in result.attempts] == ["instruct", "tint"]
     assert result.best.passed
     assert (result.best.steps, result.best.text_guidance, result.best.image_guidance) == (0, 1.0, 1.0)
     assert labels(result.best.picture) == {"green circle", "blue square"}
     assert same_outside(PICTURE, result.best.picture, result.mask)
 
 
+def test_what_gets_a_named_colour_keeps_its_shape_and_is_never_filled_in() -> None:
+    filler, nothing = Filler(), box_mask((2, 2, 12, 12), 48, 48)
+    result = edited(show(), "make the circle green", models(Retoucher(deaf=EVERY_SEED), filler), mask=nothing)
+    assert [a.method for a in result.attempts] == ["instruct", "tint", "instruct", "instruct"]
+    assert [a.text_guidance for a in result.attempts] == [5.0, 1.0, 5.0 * 1.6, 5.0]
+    assert not filler.asked
+
+
 def test_a_colour_without_a_name_is_no_tint() -> None:
     hands = models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED))
-    result = edited(PICTURE, "make the red circle plaid", hands, mask=box_mask((28, 6, 40, 18), 48, 48))
-    assert "tint" not in [a.method for a in result.attempts]
+    result = edited(PICTURE, "make the red circle golden", hands, mask=box_mask((28, 6, 40, 18), 48, 48))
+    assert [a.method for a in result.attempts] == ["instruct", "fill", "instruct", "fill"]
 
 
-def test_a_tint_fills_the_whole_of_a_mask_that_was_given() -> None:
+@pytest.mark.parametrize(("picture", "all_of_it"), [(PICTURE, False), (show(ground=(140, 140, 140)), True)])
+def test_a_tint_takes_what_stands_in_a_given_mask_or_else_all_of_it(picture: Picture, all_of_it: bool) -> None:
     mask = box_mask((26, 4, 42, 20), 48, 48)
-    hands = models(Retoucher(deaf=EVERY_SEED), Filler(deaf=EVERY_SEED))
-    grey = show(ground=(140, 140, 140))
-    result = edited(grey, "make the circle green", hands, mask=mask)
-    tinted = next(a for a in result.attempts if a.method == "tint")
-    inner = box_mask((28, 6, 40, 18), 48, 48)
-    assert (tinted.picture.pixels[inner] != grey.pixels[inner]).any(axis=1).all()
+    result = edited(picture, "make the circle green", models(Retoucher(deaf=EVERY_SEED)), mask=mask)
+    tinted = next(a for a in result.attempts if a.method == "tint").picture.pixels
+    thing = mask if all_of_it else (picture.pixels[..., 1] < 100) & mask
+    inner = thing & ~dilate(~mask, 1)
+    assert (tinted[inner] != picture.pixels[inner]).any(axis=1).all()
+    assert np.array_equal(tinted[~thing], picture.pixels[~thing])
+
+
+def test_the_thing_of_the_colour_that_was_said_is_changed() -> None:
+    several = show(("red circle", (4, 4, 16, 16)), ("blue circle", (28, 28, 46, 46)))
+    result = edited(several, "make the blue circle green")
+    assert labels(result.best.picture) == {"red circle", "green circle"}
 
 
 def test_a_removal_is_filled_with_what_is_around() -> None:
@@ -156,8 +173,8 @@ def test_what_comes_new_is_filled_in_from_close_by() -> None:
 
 def test_a_thing_that_only_changes_its_colour_shines_through() -> None:
     filler = Filler()
-    edited(PICTURE, "make the red circle green", models(Retoucher(deaf=EVERY_SEED), filler))
-    assert filler.asked[0].prompt == "a green circle"
+    edited(PICTURE, "make the red circle golden", models(Retoucher(deaf=EVERY_SEED), filler))
+    assert filler.asked[0].prompt == "a golden circle"
     assert 0.5 < filler.asked[0].strength < 1
 
 
@@ -409,3 +426,12 @@ def test_a_photograph_by_night_is_as_sharp_as_by_day() -> None:
     steps = np.abs(np.diff(row, axis=0)).sum(axis=1)
     assert steps.argmax() == 128 - 96 - 1
     assert steps.max() > 0.6 * np.abs(row[0] - row[-1]).sum()  # one step; enlarged by eight it would be many
+
+
+@pytest.mark.parametrize("instruction", ["make it night", "make it look like a sunset"])
+def test_in_another_light_things_keep_their_colours(instruction: str) -> None:
+    result = edited(PICTURE, instruction, models(Retoucher(colourblind=True)), attempts=1)
+    for name, box in (("red circle", (30, 8, 38, 16)), ("blue square", (6, 32, 14, 40))):
+        thing, colour = box_mask(box, 48, 48), colour_called(name.split()[0])
+        assert colour
+        assert [colour_share(each, thing, colour) for each in (PICTURE, result.best.picture)] == [1.0, 1.0]

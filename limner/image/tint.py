@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageOps
 
+from limner.image.hue import Rgb
 from limner.image.paste import Mask
 from limner.types import Picture
-
-Rgb = tuple[int, int, int]
-
-
-def named_colour(name: str) -> Rgb | None:
-    """Red, green and blue of a colour for which CSS has a name, «dark green» as well as «crimson»; else None."""
-    word = "".join(name.lower().split())
-    if not word.isalpha():
-        return None
-    try:
-        return ImageColor.getrgb(word)[:3]
-    except ValueError:
-        return None
 
 
 def tint(picture: Picture, mask: Mask, colour: Rgb) -> Picture:

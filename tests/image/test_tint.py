@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from limner.image.paste import box_mask
-from limner.image.tint import named_colour, tint
+from limner.image.tint import tint
 from limner.types import Picture
 
 MASK = box_mask((4, 4, 28, 28), 32, 32)
@@ -33,11 +33,3 @@ def test_what_is_all_black_or_all_white_is_no_trouble(level: int) -> None:
     picture = Picture(np.full((32, 32, 3), level, np.uint8))
     assert tint(picture, MASK, (200, 0, 0)).pixels.shape == (32, 32, 3)
     assert tint(picture, ~np.ones_like(MASK), (200, 0, 0)).sha256 == picture.sha256
-
-
-@pytest.mark.parametrize(
-    ("name", "rgb"),
-    [("crimson", (220, 20, 60)), ("Dark Green", (0, 100, 0)), ("plaid", None), ("#ff0000", None), ("", None)],
-)
-def test_colours_have_the_names_of_css(name: str, rgb: tuple[int, int, int] | None) -> None:
-    assert named_colour(name) == rgb

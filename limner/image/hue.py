@@ -1,0 +1,89 @@
+"""What colour pixels have, as people call it: measured, by hue, for light and shade change that least."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageColor
+
+from limner.types import Picture
+
+Rgb = tuple[int, int, int]
+
+_NAMED: tuple[Rgb, ...] = (
+    (222, 36, 36), (244, 132, 20), (248, 214, 32), (44, 164, 58), (36, 96, 222), (136, 60, 190), (244, 120, 178),
+)  # fmt: skip
+"""The colours that a pixel is told apart from: red, orange, yellow, green, blue, purple, pink."""
+
+_GREY = 0.15
+"""The saturation (of HSV, 0 to 1) below which a pixel has no colour."""
+
+_DARK = 0.12
+"""The value (of HSV, 0 to 1) below which it is black, whatever its hue."""
+
+_ALIKE = 25 / 360
+"""The named colour that is nearest to the one asked for is that one, if it is no farther than this, in turns."""
+
+
+_FADED = 0.7
+"""The share of its saturation that a colour keeps at least, in fog and by night."""
+
+
+def named_colour(name: str) -> Rgb | None:
+    """Red, green and blue of a colour for which CSS has a name, «dark green» as well as «crimson»; else None."""
+    word = "".join(name.lower().split())
+    if not word.isalpha():
+        return None
+    try:
+        return ImageColor.getrgb(word)[:3]
+    except ValueError:
+        return None
+
+
+def colour_share(picture: Picture, mask: npt.NDArray[np.bool_], colour: Rgb) -> float:
+    """The share of the pixels within the mask (height, width) that people would call by this colour, 0 to 1.
+
+    Those are the ones whose hue is nearer to it than to any other named colour's; for black, white and grey those
+    without a hue, about as light. 0 for an empty mask.
+    """
+    pixels = picture.pixels[mask]
+    if not len(pixels):
+        return 0.0
+    hue, saturation, value = _hsv(pixels).T
+    wanted_hue, wanted_saturation, wanted_value = _hsv(np.array([colour], np.uint8))[0]
+    plain = (saturation < _GREY) | (value < _DARK)
+    if wanted_saturation < _GREY or wanted_value < _DARK:
+        return float((plain & (np.abs(value - wanted_value) < 0.3)).mean())
+    others = _hsv(np.array(_NAMED, np.uint8))[:, 0]
+    away = _apart(others, wanted_hue)
+    others = others[(away > away.min()) | (away > _ALIKE)]
+    nearest = _apart(hue[:, None], others[None]).min(axis=1)
+    return float((~plain & (_apart(hue, wanted_hue) <= nearest)).mean())
+
+
+def keep_hues(before: Picture, after: Picture, mask: npt.NDArray[np.bool_]) -> Picture:
+    """`after` with the hues of `before` where `mask` is True, for another light or weather makes a red car no pink one.
+
+    Light and shade are those of `after`, so is the saturation, down to a share of what it was. What has no colour
+    before is left as it is. All three have one size.
+    """
+    hue, saturation, value = _hsv(before.pixels[mask]).T
+    there = (saturation >= _GREY) & (value >= _DARK)
+    kept = _hsv(after.pixels[mask])
+    kept[there, 0] = hue[there]
+    kept[there, 1] = np.maximum(kept[there, 1], _FADED * saturation[there])
+    pixels = after.pixels.copy()
+    coloured = Image.fromarray(np.rint(kept[None] * 255).astype(np.uint8), "HSV").convert("RGB")
+    pixels[mask] = np.where(there[:, None], np.asarray(coloured)[0], pixels[mask])
+    return Picture(pixels)
+
+
+def _hsv(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Hue in turns, saturation and value from 0 to 1, of pixels (n, 3)."""
+    return np.asarray(Image.fromarray(pixels[None]).convert("HSV"))[0] / 255
+
+
+def _apart(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.float64]:
+    """How far two hues are apart on their circle, in turns."""
+    away = np.abs(first - second)
+    return np.minimum(away, 1 - away)
