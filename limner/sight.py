@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from limner.concept import in_words, uses
+from limner.image.hue import colour_share
 from limner.look import head_noun, named_things, parse_queries
-from limner.protocols import Detector, Eyes
+from limner.protocols import Eyes
 from limner.regions import box_iou
 from limner.requests import is_whole_name
 from limner.rules import extract_keywords, singular
@@ -23,6 +24,9 @@ _SAME = 0.5
 
 _MOST = 0.8
 """What covers this share of the picture or more is no thing in it but its background."""
+
+_ALL_OVER = 0.9
+"""What has so large a share of its pixels in one colour is of that colour, whatever the detector calls it."""
 
 _MENTIONS = 24
 NO_LIKES: Mapping[str, str] = {}
@@ -48,7 +52,7 @@ def things_seen(
     if detector.things:
         regions = [region for region in regions if region.label in hoped or region.score >= detector.present]
     regions = _each_once(regions, picture, hoped)
-    colours = _colours(eyes.detector, picture, regions)
+    colours = _colours(eyes, picture, regions)
     places = [whereabouts(*centre(region.box, picture.width, picture.height)) for region in regions]
     seen = [Seen(r.label, colour, where) for r, colour, where in zip(regions, colours, places, strict=True)]
     concepts = _concepts(texts, likes)
@@ -137,15 +141,19 @@ def _each_once(found: Sequence[Region], picture: Picture, hoped: Sequence[str]) 
     return sorted(kept, key=lambda r: r.box[0] + r.box[2])
 
 
-def _colours(detector: Detector, picture: Picture, regions: Sequence[Region]) -> list[str]:
-    """The colour of each region by the detector: that of the best «red car» in the same place; "" for none."""
+def _colours(eyes: Eyes, picture: Picture, regions: Sequence[Region]) -> list[str]:
+    """The colour of each region: what nearly all of the thing is, measured; else what the detector calls it, by the
+    best «red car» in the same place; "" for none."""
     queries = list(dict.fromkeys(f"{colour} {region.label}" for region in regions for colour in COLOURS))
-    [found] = detector.detect([picture], [queries]) if queries else [[]]
+    [found] = eyes.detector.detect([picture], [queries]) if queries else [[]]
+    masks = eyes.segmenter.segment(picture, [region.box for region in regions])
     colours: list[str] = []
-    for region in regions:
+    for region, mask in zip(regions, masks, strict=True):
         wearing = [r for r in found if r.label.endswith(f" {region.label}") and box_iou(r.box, region.box) >= _SAME]
         best = max(wearing, key=lambda r: r.score, default=None)
-        colours.append(best.label.split()[0] if best and best.score >= region.score / 3 else "")
+        said = best.label.split()[0] if best and best.score >= region.score / 3 else ""
+        measured = (name for name, rgb in COLOURS.items() if colour_share(picture, mask, rgb) >= _ALL_OVER)
+        colours.append(next(measured, said))
     return colours
 
 

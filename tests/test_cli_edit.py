@@ -169,7 +169,7 @@ def test_an_edit_that_did_not_pass_is_kept_and_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = studio(monkeypatch, deaf=True, out="edited.png", count=2)
-    report: dict[str, Any] = finish(made.edit(Path("picture.png"), RECOLOUR))[1]
+    report: dict[str, Any] = finish(made.edit(Path("picture.png"), "add a green triangle"))[1]
     assert json.loads(json.dumps(report)) == report
     assert Path("edited.png").is_file()
     terminal.edited(report)

@@ -32,6 +32,21 @@ def test_things_are_seen_from_left_to_right_with_colour_and_place() -> None:
     )
 
 
+class KnowsNoColours(ShapeDetector):
+    """A detector that finds shapes by their bare names only."""
+
+    def detect(
+        self, pictures: Sequence[Picture], queries: Sequence[Sequence[str]], *, threshold: float | None = None
+    ) -> list[list[Region]]:
+        bare = [[query for query in each if " " not in query] for each in queries]
+        return super().detect(pictures, bare, threshold=threshold)
+
+
+def test_what_is_of_one_colour_all_over_has_it_whatever_the_detector_says() -> None:
+    eyes = replace(EYES, detector=KnowsNoColours())
+    assert things_seen(eyes, PICTURE, ("a circle and a square",)) == SEEN
+
+
 def test_a_detector_that_knows_its_nouns_is_asked_for_all_of_them() -> None:
     eyes = replace(EYES, detector=Knows())
     assert things_seen(eyes, PICTURE, ("a dragon",)) == SEEN
