@@ -53,6 +53,12 @@ _COLOURS = {
     "grey": "silver slate",
     "black": "jet ebony charcoal",
 }
+# Nouns in -s that are singular although their ending does not tell, and those in -u and -i whose plural ends in -s.
+_SINGULAR = frozenset("rhinoceros cosmos chaos asbestos".split())
+_WITH_U_OR_I = frozenset(
+    "menu emu gnu guru haiku tofu tutu flu bayou caribou tiramisu zebu kudu ski taxi kiwi bikini zucchini yeti "
+    "safari rabbi alibi koi sari wasabi tsunami martini salami origami daiquiri okapi".split()
+)
 _BASIC_COLOUR = {shade: basic for basic, shades in _COLOURS.items() for shade in shades.split()}
 _NUMBERS = frozenset("one two three four five six seven eight nine ten eleven twelve".split())
 _LINK = re.compile(
@@ -96,8 +102,8 @@ def singular(phrase: str) -> str:
     words = phrase.split()
     if words and (words[0].isdigit() or words[0].lower() in _NUMBERS):
         words = words[1:]
-    one = _inflections().singular_noun(words[-1]) if words else False
-    return " ".join([*words[:-1], str(one)] if one else words)
+    one = _one_of(words[-1]) if words else ""
+    return " ".join([*words[:-1], one] if one else words)
 
 
 def generalise(keyword: str, categories: Mapping[str, str] = NO_CATEGORIES) -> str:
@@ -173,9 +179,15 @@ def _category(noun: str, categories: Mapping[str, str]) -> str:
     """The broader noun, in the plural for a plural; empty when there is none."""
     if noun in categories:
         return categories[noun]
-    inflections = _inflections()
-    singular = inflections.singular_noun(noun)
-    return str(inflections.plural_noun(categories[singular])) if singular in categories else ""
+    one = _one_of(noun)
+    return str(_inflections().plural_noun(categories[one])) if one in categories else ""
+
+
+def _one_of(noun: str) -> str:
+    """The singular of a plural, "" for what is singular: inflect takes the s from «bus», «octopus» and «tennis» too."""
+    one = str(_inflections().singular_noun(noun) or "")
+    ending = noun.lower()[-2:]
+    return "" if noun.lower() in _SINGULAR or (ending in ("us", "is") and one.lower() not in _WITH_U_OR_I) else one
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from limner.rules import MAX_KEYWORD_CHARS, MAX_KEYWORDS, content_words, extract_keywords, generalise, without_article
+from limner.rules import (
+    MAX_KEYWORD_CHARS,
+    MAX_KEYWORDS,
+    content_words,
+    extract_keywords,
+    generalise,
+    singular,
+    without_article,
+)
+from limner.world.vocabulary import CORE_CONCEPTS, concept
 
 
 @pytest.mark.parametrize(
@@ -110,3 +119,17 @@ def test_generalising_never_lengthens_and_always_ends(words: list[str]) -> None:
         assert len(broader.split()) <= len(keyword.split())
         keyword = broader
     assert generalise(keyword) == keyword
+
+
+@pytest.mark.parametrize("name", CORE_CONCEPTS)
+def test_one_of_a_known_thing_is_itself_and_so_is_one_of_several(name: str) -> None:
+    assert singular(name) == name
+    assert singular(f"two red {concept(name).plural}") == f"red {name}"
+
+
+@pytest.mark.parametrize(
+    ("several", "one"),
+    [("menus", "menu"), ("taxis", "taxi"), ("walruses", "walrus"), ("tennis", "tennis"), ("Rhinoceros", "Rhinoceros")],
+)
+def test_an_s_at_the_end_makes_no_plural(several: str, one: str) -> None:
+    assert singular(several) == one
