@@ -18,18 +18,21 @@ from limner.image.paste import PixelBox, box_mask, crop, dilate, paste_back, pla
 from limner.image.tint import tint
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
 from limner.regions import (
+    UNSURE,
     area,
     describe_around,
     find_background,
     find_mask,
+    find_thing,
     find_things,
+    lies_in,
     mask_box,
     overlap,
     region_room,
 )
 from limner.types import Change, EditKind, Picture
 from limner.verify import wanted_thing
-from limner.wearing import colour_called
+from limner.wearing import colour_called, find_called
 from limner.world.caption import article
 
 Method = Literal["instruct", "fill", "tint"]
@@ -73,8 +76,9 @@ class Site:
     What is to come into the picture is filled in from close by (`close`): a model draws one large thing best.
     Changes of the whole picture are not filled: the editor with another seed does them better (docs/decisions/0018).
     `things` are the pixels whose detail stays, whatever their colours become, `hues` those that stay red or blue in
-    another light, too; `tint` is a new colour of a known name, and what is to wear it. `added` names a new thing for
-    which no region was given: `mask` is only where it would fit.
+    another light, too; `tint` is a new colour of a known name, and what is to wear it. Where no region was given,
+    `coming` names what is to come, in words that the eyes know, and `going` is what it replaces; where it replaces
+    nothing, the mask is only where it would fit.
     """
 
     mask: Mask
@@ -84,7 +88,8 @@ class Site:
     seam: float = _SEAM
     hues: Mask | None = None
     tint: tuple[Rgb, Mask] | None = None
-    added: str = ""
+    coming: str = ""
+    going: Mask | None = None
 
 
 def find_site(models: EditModels, picture: Picture, change: Change, readable: Change, given: Mask | None) -> Site:
@@ -99,10 +104,11 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         around = describe_around(models.eyes, picture, () if wanted else (readable.target,))
         prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
         if change.kind != "recolour":
-            added = readable.value if change.kind == "add" and given is None else ""
-            return Site(mask, nothing, prompt, bool(wanted), added=added)
+            coming = readable.value if given is None else ""  # who says where means all of it
+            going = _cut_out(models, picture, readable.target) if coming and change.kind == "replace" else None
+            return Site(mask, nothing, prompt, bool(wanted), coming=coming, going=going)
         colour = colour_called(change.value)
-        outline = _outline(picture, mask) if given is None else _cut_out(models, picture, mask)
+        outline = _outline(picture, mask) if given is None else _standing_in(models, picture, mask)
         return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)
     if change.kind == "background":
         ground = find_background(models.eyes, picture) if given is None else given
@@ -117,13 +123,19 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
     return Site(mask, mask if _is_large(picture, models.hands.editor.default_size) else things, hues=things)
 
 
+def _cut_out(models: EditModels, picture: Picture, name: str) -> Mask:
+    """The pixels of the best thing of that name. Raises BadInput where there is none."""
+    [thing] = models.eyes.segmenter.segment(picture, [find_thing(models.eyes, picture, name).box])
+    return thing
+
+
 def _outline(picture: Picture, mask: Mask) -> Mask:
     """A thing's own pixels, of a mask with room around it; all of the mask where nothing would be left."""
     tight = ~dilate(~mask, region_room(picture))
     return tight if tight.any() else mask
 
 
-def _cut_out(models: EditModels, picture: Picture, mask: Mask) -> Mask:
+def _standing_in(models: EditModels, picture: Picture, mask: Mask) -> Mask:
     """What stands within a mask that was given; all of it where nothing is seen to."""
     [thing] = models.eyes.segmenter.segment(picture, [mask_box(mask)])
     return thing & mask if (thing & mask).any() else mask
@@ -153,23 +165,37 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
         return picture, site.mask
     detailed = place(picture, keep_detail(part, small, painted, site.things[box[1] : box[3], box[0] : box[2]]), box)
     detailed = detailed if site.hues is None else keep_hues(picture, detailed, site.hues)
-    free = site.added and not filled and box == (0, 0, picture.width, picture.height)
-    mask = _where_added(models, picture, detailed, site.added) if free else None
+    free = site.going is None and not filled and box == (0, 0, picture.width, picture.height)
+    where = _where_added if free else _silhouettes
+    mask = where(models, picture, detailed, site) if site.coming else None
     mask = site.mask if mask is None else mask
     seam = max(1, round(site.seam * min(part.width, part.height)))
     return (detailed if mask.all() else paste_back(picture, detailed, mask, feather=seam)), mask
 
 
-def _where_added(models: EditModels, before: Picture, after: Picture, name: str) -> Mask | None:
-    """The region of the surest thing of that name that was not there before, with some room; None without any, and
-    where it hides something."""
+def _where_added(models: EditModels, before: Picture, after: Picture, site: Site) -> Mask | None:
+    """The pixels of the surest thing of that name that was not there before, with some room; None without any, and
+    where it hides something. It need not be a good one: only the checks ask for that."""
     things = find_things(models.eyes, before)
-    [found] = models.eyes.detector.detect([after], [[name]])
-    for region in sorted(found, key=lambda region: -region.score):
+    for region in find_called(models.eyes, after, site.coming, UNSURE):
         hidden = (overlap(region.box, thing.box) > _HIDDEN * area(thing.box) for thing in things)
         if not any(hidden):
-            return dilate(box_mask(region.box, before.width, before.height), region_room(before))
+            [coming] = models.eyes.segmenter.segment(after, [region.box])
+            coming = coming if coming.any() else box_mask(region.box, before.width, before.height)
+            return dilate(coming, region_room(before))
     return None
+
+
+def _silhouettes(models: EditModels, before: Picture, after: Picture, site: Site) -> Mask | None:
+    """Where something comes and goes within the mask, with some room: all around was only drawn again. None where what
+    came is not seen."""
+    box = mask_box(site.mask)
+    found = [region for region in find_called(models.eyes, after, site.coming) if lies_in(region.box, box)]
+    if not found:
+        return None
+    [coming] = models.eyes.segmenter.segment(after, [found[0].box])
+    changed = coming if site.going is None else coming | site.going
+    return site.mask & dilate(changed, region_room(before))
 
 
 def _filling(small: Picture, box: PixelBox, change: Change, site: Site, how: Try) -> FillRequest:

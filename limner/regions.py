@@ -28,6 +28,9 @@ _NEW_SIZE = 0.42
 UNSURE = 0.4
 """The share of the detector's threshold at which something may be a thing."""
 
+_FAINT = 0.2
+"""The share of it that is enough for a thing of which the caption speaks."""
+
 _MOST = 0.7
 """The share of the picture from which on what is found is its background."""
 
@@ -159,16 +162,21 @@ def describe_around(eyes: Eyes, picture: Picture, without: Sequence[str]) -> Aro
 def find_thing(eyes: Eyes, picture: Picture, name: str) -> Region:
     """The best region for «red car», or for «car» where no red one is found; of «left car» the leftmost.
 
-    What the detector is unsure of is taken where it looks like nothing else more. Raises BadInput without any.
+    What the detector is unsure of is taken where it looks like nothing else more, and what it hardly sees where the
+    caption names it. Raises BadInput without any.
     """
     place, noun = split_place(name)
     bare = bare_name(noun)
-    exact = find_called(eyes, picture, noun) or find_called(eyes, picture, bare)
-    exact = exact or [thing for thing in find_things(eyes, picture, UNSURE) if thing.label == bare]
-    if not exact:
+    found = find_called(eyes, picture, noun) or find_called(eyes, picture, bare)
+    found = found or [thing for thing in find_things(eyes, picture, UNSURE) if thing.label == bare]
+    if not found:
         [caption] = eyes.captioner.caption([picture])
-        raise BadInput(f"no {name} was found; the picture seems to show {caption}", "say where with --box or --mask")
-    return in_place(exact, place)[0] if place else max(exact, key=lambda region: region.score)
+        named = {bare_name(thing) for thing in named_things(caption)}
+        found = find_called(eyes, picture, bare, _FAINT) if bare in named else []
+        if not found:
+            hint = "say where with --box or --mask"
+            raise BadInput(f"no {name} was found; the picture seems to show {caption}", hint)
+    return in_place(found, place)[0] if place else max(found, key=lambda region: region.score)
 
 
 def _free_box(eyes: Eyes, picture: Picture, place: str) -> Box:

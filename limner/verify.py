@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from limner.image.hue import colour_share
 from limner.look import bare_name, split_place
 from limner.protocols import EditModels, ImageTextScorer, Mask
 from limner.regions import UNSURE, box_iou, find_things, lies_in, mask_box
-from limner.types import Change, Picture
+from limner.relations import APART, Stated, displacement, parse_relation
+from limner.types import Change, Picture, Region
 from limner.wearing import WORN, colour_called, find_called
 
 # «By day» and «clear» are not seen as such: what must be seen is that nothing else is left.
@@ -62,6 +63,9 @@ def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> di
     elif wanted:
         score = _found(models, after, wanted, mask, UNSURE if colour else 1.0)
         checks[f"{wanted} is there"] = Check(score, score > 0)
+    if change.kind == "add" and change.place:
+        side = _side(models, after, change, mask)
+        checks |= {} if side is None else {f"it is {change.place}": Check(side, side >= APART)}
     if unwanted and not colour and not _says_less(unwanted, wanted):
         score = _found(models, after, unwanted, mask)
         checks[f"{unwanted} is gone"] = Check(score, score == 0)
@@ -70,9 +74,24 @@ def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> di
 
 def _found(models: EditModels, picture: Picture, name: str, mask: Mask, least: float = 1.0) -> float:
     """The score of the surest thing of that name in the region, 0 for none."""
+    return max((region.score for region in _inside(models, picture, name, mask, least)), default=0.0)
+
+
+def _inside(models: EditModels, picture: Picture, name: str, mask: Mask, least: float = 1.0) -> list[Region]:
     box = mask_box(mask)
-    found = find_called(models.eyes, picture, name, least)
-    return max((region.score for region in found if lies_in(region.box, box)), default=0.0)
+    return [region for region in find_called(models.eyes, picture, name, least) if lies_in(region.box, box)]
+
+
+def _side(models: EditModels, after: Picture, change: Change, mask: Mask) -> float | None:
+    """How far the new thing lies on the side that was said, as `relations.displacement` has it; None where no side was
+    said, or one of the two is not seen."""
+    stated = parse_relation(f"{change.value} {change.place}")
+    new = _inside(models, after, change.value, mask) if stated else []
+    anchors = find_called(models.eyes, after, stated.second) if stated else []
+    if not stated or not new or not anchors:
+        return None
+    pair = [replace(new[0], label="it"), replace(anchors[0], label="anchor")]
+    return displacement(Stated("it", stated.side, "anchor"), pair, after)
 
 
 def _says_less(unwanted: str, wanted: str) -> bool:

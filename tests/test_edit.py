@@ -13,9 +13,11 @@ from limner.image.hue import colour_share
 from limner.image.paste import box_mask, dilate
 from limner.instruction import parse_instruction
 from limner.protocols import EditModels, EditRequest, Hands, Mask
-from limner.types import BadInput, Picture
+from limner.types import BadInput, Box, Picture
+from limner.verify import check_edit
 from limner.wearing import colour_called
-from tests.retoucher import EYES, GROUNDS, Filler, Retoucher, found_in, grainy, ground_of, models, show
+from tests.painter import COLOURS
+from tests.retoucher import EYES, GROUNDS, Filler, Retoucher, found_in, grainy, ground_of, is_colour, models, show
 from tests.test_look import finish
 
 PICTURE = show(("red circle", (28, 6, 40, 18)), ("blue square", (4, 30, 16, 42)))
@@ -95,9 +97,28 @@ def test_an_editor_that_fails_is_tried_with_other_seeds_and_scales() -> None:
 def test_what_is_added_stands_where_the_editor_put_it() -> None:
     result = edited(PICTURE, "add a green triangle")
     assert [a.method for a in result.attempts] == ["instruct"]
-    [new] = [region for region in found_in(result.best.picture) if region.label == "green triangle"]
-    assert np.array_equal(result.mask, dilate(box_mask(new.box, 48, 48), 1))
+    new = is_colour(result.best.picture.pixels, COLOURS["green"])
+    assert np.array_equal(result.mask, dilate(new, 1))
     assert same_outside(PICTURE, result.best.picture, result.mask)
+
+
+@pytest.mark.parametrize(("box", "passed"), [((2, 14, 14, 26), True), ((34, 14, 46, 26), False)])
+def test_what_is_added_must_stand_on_the_side_that_was_said(box: Box, passed: bool) -> None:
+    after, everywhere = show(("red circle", (18, 14, 30, 26)), ("green square", box)), np.ones((48, 48), np.bool_)
+    change = parse_instruction("add a green square left of the red circle")
+    checks = check_edit(models(), PICTURE, after, change, everywhere)
+    assert checks["green square is there"].passed
+    assert checks["it is left of the red circle"].passed is passed
+    assert len(check_edit(models(), PICTURE, after, replace(change, place="left of the house"), everywhere)) == 1
+
+
+def test_what_was_drawn_again_around_a_replacement_is_not_taken() -> None:
+    result = edited(PICTURE, "replace the red circle with a green triangle")
+    came, went = is_colour(result.best.picture.pixels, COLOURS["green"]), is_colour(PICTURE.pixels, COLOURS["red"])
+    assert np.array_equal(result.mask, dilate(came | went, 1) & dilate(box_mask((28, 6, 40, 18), 48, 48), 1))
+    assert result.mask.sum() < 14 * 14
+    given = edited(PICTURE, "replace the red circle with a green triangle", mask=box_mask((26, 4, 42, 20), 48, 48))
+    assert given.mask.sum() == 16 * 16
 
 
 def test_a_replacement_is_filled_in_before_the_editor_is_asked() -> None:

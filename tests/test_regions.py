@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from limner.regions import (
     overlap,
     parse_box,
 )
-from limner.types import BadInput, Change, Picture
+from limner.types import BadInput, Change, Picture, Region
 from tests.retoucher import EYES, GROUNDS, ShapeDetector, show
 
 CIRCLE, SQUARE = (28.0, 6.0, 40.0, 18.0), (4.0, 30.0, 16.0, 42.0)
@@ -251,6 +251,45 @@ def test_what_the_caption_leaves_out_is_found_by_the_nouns_that_the_detector_kno
     knowing = replace(silent, detector=Knowing())
     assert sorted(region.label for region in find_things(knowing, picture)) == ["circle", "triangle"]
     assert not find_background(knowing, picture)[30:42, 36:38].any()
+
+
+@dataclass
+class Unsure(Knowing):
+    """One that is not sure of anything."""
+
+    score: float = 0.0
+
+    def detect(
+        self, pictures: Sequence[Picture], queries: Sequence[Sequence[str]], *, threshold: float | None = None
+    ) -> list[list[Region]]:
+        least = self.threshold if threshold is None else threshold
+        found = super().detect(pictures, queries)
+        return [[replace(r, score=self.score) for r in each if self.score >= least] for each in found]
+
+
+@pytest.mark.parametrize(
+    ("score", "told", "found"),
+    [
+        (0.1, False, True),  # the detector's threshold
+        (0.05, False, True),  # unsure, but it looks like nothing else
+        (0.03, True, True),  # hardly seen, but the caption tells of it
+        (0.03, False, False),
+        (0.01, True, False),
+    ],
+)
+def test_what_is_hardly_seen_is_found_where_something_else_speaks_for_it(score: float, told: bool, found: bool) -> None:
+    eyes = replace(EYES, detector=Unsure(score=score), captioner=EYES.captioner if told else Silent())
+    if found:
+        assert find_thing(eyes, PICTURE, "circle").box == CIRCLE
+    else:
+        with pytest.raises(BadInput, match="no circle was found"):
+            find_thing(eyes, PICTURE, "circle")
+
+
+def test_what_may_be_a_thing_is_no_background() -> None:
+    unsure = replace(EYES, detector=Unsure(score=0.05), captioner=Silent())
+    assert find_things(unsure, PICTURE) == []
+    assert not find_background(unsure, PICTURE)[10:14, 32:36].any()
 
 
 def test_a_thing_with_two_names_is_found_once() -> None:
