@@ -80,9 +80,7 @@ def improve(job: Job, folder: Path, budget: Budget, seed: int) -> dict[str, floa
 
 def _iteration(job: Job, progress: Progress, rng: Random, spent: float) -> dict[str, float]:
     """Write and judge once, learn from it several times over."""
-    group = job.options.group
-    chosen = rng.choices(range(len(job.task.prefixes)), k=max(1, job.options.rollouts // group))
-    rows = [row for row in chosen for _ in range(group)]
+    rows = rng.choices(range(len(job.task.prefixes)), k=job.options.rollouts)
     began = time.monotonic()
     seen, figures = collect(
         job.policy, job.tokenizer, job.task, rows, job.options, rng, progress.leash, progress.moments

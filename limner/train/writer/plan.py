@@ -18,7 +18,7 @@ from limner.types import BadInput
 
 Stage = Literal["sft", "reward", "ppo", "all"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-OPTIONS = ("rollouts", "minibatch", "epochs", "group", "warm", "gamma", "lam", "mass")
+OPTIONS = ("epochs", "warm", "gamma", "lam")
 """The constants of PPO that a command line may set."""
 
 WEIGHTS = ("aesthetic", "preference", "truth")

@@ -25,7 +25,6 @@ from limner.train.writer.rollout import TYPICAL, Layout, lay_out, sample
 from limner.train.writer.values import (
     Leash,
     Moments,
-    above_others,
     advantages,
     masked_mean,
     token_rewards,
@@ -48,10 +47,6 @@ class Options:
     value_scale: float = 0.5
     alpha: float = 0.05
     mass: float = TYPICAL
-    group: int = 1
-    """Texts written for each row of a round. From 2 on a score counts by how far it is from the mean of the row's
-    others: what a row is worth at best, and how hard it is, then teaches nothing (docs/decisions/0019)."""
-
     warm: int = 0
     """Rounds at the beginning in which the value head learns alone: one that knows nothing blames every token alike."""
 
@@ -136,17 +131,13 @@ def collect(
     """Write for the rows and judge what was written; adapts `leash` and `moments`. Also returns figures for the log."""
     began = time.perf_counter()
     written = write(policy, tokenizer, task, rows, options, rng)
-    figures = {"sample_s": time.perf_counter() - began, "spoiled": float(written.spoiled)}
-    figures["ended"] = _ended(written, tokenizer)
-    raw = task.score(written.rows, written.texts).to(policy.plain.device).float()
-    figures["reward"] = float(raw.mean())
-    scores = raw.clamp(-options.limit, options.limit)
-    moments.add(scores)
-    if options.group > 1:
-        written, scores = _telling(written, above_others(scores, written.rows))
+    sampled = time.perf_counter() - began
     layout = lay_out([task.prefixes[row] for row in written.rows], written.ids, padding_of(tokenizer))
     trunk, judged, reference = policy.look(layout)
     mask = layout.written.to(judged.logs.device)
+    raw = task.score(written.rows, written.texts).to(mask.device).float()
+    scores = raw.clamp(-options.limit, options.limit)
+    moments.add(scores)
     drift = (judged.logs - reference) * mask
     rewards = token_rewards(scores / moments.deviation, drift, mask, leash.beta)
     integrity = options.alpha * _integrity(tokenizer, task, written, layout, options).to(mask.device)
@@ -154,21 +145,9 @@ def collect(
     found, returns = advantages(rewards, old.values, mask, gamma=options.gamma, lam=options.lam)
     away = float(summed(drift.sum(1).mean())) / processes()
     leash.pull(away, len(written.rows))
-    figures |= {"kl": away, "beta": leash.beta, "tokens": float(mask.sum(1).mean())}
+    figures = {"reward": float(raw.mean()), "kl": away, "beta": leash.beta, "tokens": float(mask.sum(1).mean())}
+    figures |= {"spoiled": float(written.spoiled), "ended": _ended(written, tokenizer), "sample_s": sampled}
     return Experience(trunk, old, integrity, whiten(found, mask), returns, mask), figures
-
-
-def _telling(written: Texts, scores: Tensor) -> tuple[Texts, Tensor]:
-    """The half of the texts whose scores are farthest from those of their row's others: where all are alike nothing is
-    to be learned. It is half in every process, so that all make as many steps."""
-    places = scores.abs().topk(max(1, len(scores) // 2)).indices.sort().values
-    chosen: list[int] = places.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return Texts(
-        [written.rows[i] for i in chosen],
-        [written.ids[i] for i in chosen],
-        [written.texts[i] for i in chosen],
-        written.spoiled,
-    ), scores[places]
 
 
 def _ended(written: Texts, tokenizer: Any) -> float:

@@ -225,8 +225,7 @@ def main() -> None:
     for name, kind in (("minutes", float), ("steps", int), ("seed", int), ("rows", int), ("lora", int), ("depth", int)):
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--rate", type=float, help="of PPO")
-    whole, part = ("rollouts", "minibatch", "epochs", "group", "warm", "hard"), ("gamma", "lam", "mass", *WEIGHTS)
-    for kind, names in ((int, whole), (float, part)):
+    for kind, names in ((int, ("epochs", "warm", "hard")), (float, ("gamma", "lam", *WEIGHTS))):
         for name in names:
             parser.add_argument(f"--{name}", type=kind, help="of PPO; see limner.train.writer.plan")
     for name in ("negatives", "typical", "vci"):

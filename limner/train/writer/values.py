@@ -6,7 +6,6 @@ Values and integrity at place t are of the state in which token t is about to be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,16 +23,6 @@ def token_rewards(scores: Tensor, drift: Tensor, mask: Tensor, beta: float) -> T
     last = mask.sum(1).long() - 1
     rewards[torch.arange(len(scores)), last] += scores
     return rewards
-
-
-def above_others(scores: Tensor, rows: Sequence[int]) -> Tensor:
-    """Each text's score (n,) less the mean of the other texts of its row, from which it is independent (Kool et al.
-    2019); 0 for the only text of a row."""
-    numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
-    place = torch.tensor([numbers[row] for row in rows], device=scores.device)
-    ones = torch.ones_like(scores)
-    count, total = (torch.zeros_like(scores).index_add_(0, place, each)[place] for each in (ones, scores))
-    return torch.where(count > 1, scores - (total - scores) / (count - 1).clamp(min=1), torch.zeros_like(scores))
 
 
 def with_integrity(values: Tensor, integrity: Tensor, alpha: float) -> Tensor:

@@ -133,35 +133,6 @@ def test_integrity_is_a_part_of_every_value() -> None:
     assert not without.old.values.any()
 
 
-def test_a_row_that_always_scores_alike_teaches_nothing() -> None:
-    known, policy = tokenizer(), Policy(model(2.0), 1)
-
-    def by_row(rows: Any, texts: Any) -> Tensor:
-        return torch.tensor([float(row) for row in rows])
-
-    def learned(group: int) -> Experience:
-        options = Options(longest=10, alpha=0.0, group=group)
-        return collect(policy, known, Task(prefixes(), by_row), [0, 1] * 3, options, Random(0), Leash(), Moments())[0]
-
-    assert not learned(3).returns.any()
-    assert learned(1).returns.any()
-
-
-def test_a_round_writes_its_rows_so_many_times(tmp_path: Path) -> None:
-    written: list[int] = []
-
-    def note(rows: Any, texts: Any) -> Tensor:
-        written.extend(rows)
-        return torch.tensor([float(len(text)) for text in texts])
-
-    policy = Policy(model(4.0), 1)
-    options = Options(rollouts=7, minibatch=6, epochs=1, longest=8, alpha=0.0, group=3)
-    job = Job(policy, tokenizer(), Task(prefixes(), note), Descent(policy.trained(), 1e-2), options)
-    improve(job, tmp_path, Budget(steps=1, minutes=9), 0)
-    assert len(written) == 6
-    assert all(written.count(row) % 3 == 0 for row in written)
-
-
 def toy(out: Path, steps: int, seed: int = 0) -> dict[str, float]:
     """Learn to write a word, which at first only one text in thirty happens to hold."""
     known, writer = tokenizer(), model(4.0)

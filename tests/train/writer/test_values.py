@@ -16,7 +16,6 @@ from torch import Tensor
 from limner.train.writer.values import (
     Leash,
     Moments,
-    above_others,
     advantages,
     masked_mean,
     token_rewards,
@@ -62,16 +61,6 @@ def test_the_score_is_on_the_end() -> None:
     drift = torch.tensor([[0.1, 0.2, 0.3, 9], [0, 0, 0, 1.0]])
     rewards = token_rewards(torch.tensor([2.0, -1.0]), drift, mask, beta=0.5)
     assert torch.allclose(rewards, torch.tensor([[-0.05, -0.1, 1.85, 0], [0, 0, 0, -1.5]]))
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4), st.floats(-5, 5)), min_size=1, max_size=12))
-def test_a_score_is_compared_with_the_other_texts_of_its_row(scored: list[tuple[int, float]]) -> None:
-    rows, scores = [row for row, _ in scored], torch.tensor([score for _, score in scored])
-    found = listed(above_others(scores, rows))
-    for place, (row, score) in enumerate(scored):
-        others = [s for i, (r, s) in enumerate(scored) if r == row and i != place]
-        assert found[place] == pytest.approx(score - sum(others) / len(others) if others else 0.0, abs=1e-4)
 
 
 def test_padding_does_not_enter_whitening() -> None:
