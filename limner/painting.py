@@ -50,6 +50,9 @@ _CLOSE: Sequence[EditKind] = ("recolour", "replace")
 _STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75}
 """The share of the noise schedule that a fill runs, less than all where what is there shines through."""
 
+_DETAIL: Mapping[EditKind, float] = {"restyle": 0.5}
+"""The share of a thing's detail that is its old one, less than all where its shading is to be another."""
+
 _HIDDEN = 0.3
 """The share of a thing that what is added may cover."""
 
@@ -163,7 +166,8 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
         [painted] = models.hands.editor.edit([request])
     if painted.sha256 == small.sha256:
         return picture, site.mask
-    detailed = place(picture, keep_detail(part, small, painted, site.things[box[1] : box[3], box[0] : box[2]]), box)
+    things, share = site.things[box[1] : box[3], box[0] : box[2]], _detail_share(picture, change, size)
+    detailed = place(picture, keep_detail(part, small, painted, things, share), box)
     detailed = detailed if site.hues is None else keep_hues(picture, detailed, site.hues)
     free = site.going is None and not filled and box == (0, 0, picture.width, picture.height)
     where = _where_added if free else _silhouettes
@@ -171,6 +175,11 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
     mask = site.mask if mask is None else mask
     seam = max(1, round(site.seam * min(part.width, part.height)))
     return (detailed if mask.all() else paste_back(picture, detailed, mask, feather=seam)), mask
+
+
+def _detail_share(picture: Picture, change: Change, size: tuple[int, int]) -> float:
+    """How much of a thing's detail is its old one: all of it where the model is too small to bring another."""
+    return 1.0 if _is_large(picture, size) else _DETAIL.get(change.kind, 1.0)
 
 
 def _where_added(models: EditModels, before: Picture, after: Picture, site: Site) -> Mask | None:

@@ -28,11 +28,13 @@ _SOFT = 0.01
 between pictures that are both soft: fitted from a sharp one to a soft one, they would flatten its detail."""
 
 
-def keep_detail(before: Picture, small: Picture, edited: Picture, mask: npt.NDArray[np.bool_]) -> Picture:
+def keep_detail(
+    before: Picture, small: Picture, edited: Picture, mask: npt.NDArray[np.bool_], share: float = 1.0
+) -> Picture:
     """`before` in the colours and the light of `edited`, with its own detail, where `mask` is True.
 
     `small` is what the model saw of `before` and `edited` what it made of it, both of one size; `mask` has that of
-    `before`. Outside the mask the result is `edited`, resized to it.
+    `before`. Outside the mask the result is `edited`, resized to it, and so is what is left of `share` (0 to 1) within.
     """
     size = before.width, before.height
     whole = resize(edited, size)
@@ -46,9 +48,9 @@ def keep_detail(before: Picture, small: Picture, edited: Picture, mask: npt.NDAr
         sum((_enlarged(slope[..., i, j], size) * guide[..., j] for j in range(3)), _enlarged(offset[..., i], size))
         for i in range(3)
     ]
-    sharp = np.stack(channels, axis=-1)
+    sharp = np.stack(channels, axis=-1)[mask].clip(0, 1) * 255
     pixels = whole.pixels.copy()
-    pixels[mask] = np.rint(sharp[mask].clip(0, 1) * 255).astype(np.uint8)
+    pixels[mask] = np.rint(share * sharp + (1 - share) * pixels[mask]).astype(np.uint8)
     return Picture(pixels)
 
 

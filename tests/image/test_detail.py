@@ -63,6 +63,15 @@ def test_outside_the_mask_the_edit_stays_as_it_was_painted() -> None:
     assert keep_detail(before, before, soft, ~whole(before)).sha256 == soft.sha256
 
 
+def test_a_share_of_the_detail_is_between_the_edit_and_all_of_it() -> None:
+    before, soft = face(), softened(recoloured(face()))
+    mask = box_mask((20, 20, 60, 70), 96, 96)
+    none, half, all_of_it = (keep_detail(before, before, soft, mask, share) for share in (0.0, 0.5, 1.0))
+    assert none.sha256 == soft.sha256
+    middle = (soft.pixels.astype(np.float32) + all_of_it.pixels) / 2
+    assert np.abs(half.pixels - middle).max() <= 1
+
+
 def test_what_lies_beyond_the_mask_does_not_colour_what_is_in_it() -> None:
     before = face()
     edit = before.pixels.copy()
