@@ -50,7 +50,7 @@ _CLOSE: Sequence[EditKind] = ("recolour", "replace")
 _STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75}
 """The share of the noise schedule that a fill runs, less than all where what is there shines through."""
 
-_DETAIL: Mapping[EditKind, float] = {"restyle": 0.5}
+_DETAIL: Mapping[EditKind, float] = {"restyle": 0.7}
 """The share of a thing's detail that is its old one, less than all where its shading is to be another."""
 
 _HIDDEN = 0.3
