@@ -29,6 +29,7 @@ from limner.regions import (
     mask_box,
     overlap,
     region_room,
+    standing_in,
 )
 from limner.types import Change, EditKind, Picture
 from limner.verify import wanted_thing
@@ -111,7 +112,7 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
             going = _cut_out(models, picture, readable.target) if coming and change.kind == "replace" else None
             return Site(mask, nothing, prompt, bool(wanted), coming=coming, going=going)
         colour = colour_called(change.value)
-        outline = _outline(picture, mask) if given is None else _standing_in(models, picture, mask)
+        outline = _outline(picture, mask) if given is None else standing_in(models.eyes, picture, mask)
         return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)
     if change.kind == "background":
         ground = find_background(models.eyes, picture) if given is None else given
@@ -136,12 +137,6 @@ def _outline(picture: Picture, mask: Mask) -> Mask:
     """A thing's own pixels, of a mask with room around it; all of the mask where nothing would be left."""
     tight = ~dilate(~mask, region_room(picture))
     return tight if tight.any() else mask
-
-
-def _standing_in(models: EditModels, picture: Picture, mask: Mask) -> Mask:
-    """What stands within a mask that was given; all of it where nothing is seen to."""
-    [thing] = models.eyes.segmenter.segment(picture, [mask_box(mask)])
-    return thing & mask if (thing & mask).any() else mask
 
 
 def paint(models: EditModels, picture: Picture, change: Change, site: Site, how: Try) -> tuple[Picture, Mask]:

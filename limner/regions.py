@@ -107,6 +107,12 @@ def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
     return dilate(mask if mask.any() else box_mask(region.box, picture.width, picture.height), room)
 
 
+def standing_in(eyes: Eyes, picture: Picture, mask: Mask) -> Mask:
+    """What stands within a mask that was given; all of it where nothing is seen to."""
+    [thing] = eyes.segmenter.segment(picture, [mask_box(mask)])
+    return thing & mask if (thing & mask).any() else mask
+
+
 def find_things(eyes: Eyes, picture: Picture, least: float = 1.0) -> list[Region]:
     """The things in a picture, each once, best first: those that its caption names, and all nouns that the detector was
     made for, where it knows a fixed set. What covers most of the picture is no thing but stands behind all of them.

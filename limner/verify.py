@@ -10,10 +10,10 @@ import numpy as np
 from limner.image.hue import colour_share
 from limner.look import bare_name, split_place
 from limner.protocols import EditModels, ImageTextScorer, Mask
-from limner.regions import UNSURE, box_iou, find_things, lies_in, mask_box
+from limner.regions import UNSURE, box_iou, find_things, lies_in, mask_box, standing_in
 from limner.relations import APART, Stated, displacement, parse_relation
 from limner.types import Change, Picture, Region
-from limner.wearing import WORN, colour_called, find_called
+from limner.wearing import WORN, colour_called, find_called, find_wearing
 
 # «By day» and «clear» are not seen as such: what must be seen is that nothing else is left.
 _ALTERNATIVES: Mapping[str, Sequence[str]] = {"day": ("sunset", "night"), "clear": ("rain", "snowfall", "fog")}
@@ -58,35 +58,38 @@ def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> di
     colour = colour_called(change.value) if recolour else None
     checks: dict[str, Check] = {}
     if colour and not change.target:
-        share = colour_share(after, mask, colour)
+        share = colour_share(after, standing_in(models.eyes, after, mask), colour)
         checks[f"it is {wanted}"] = Check(share, share >= WORN)
+    elif colour:
+        score = _best(find_wearing(models.eyes, after, bare_name(change.target), colour, UNSURE), mask)
+        checks[f"{wanted} is there"] = Check(score, score > 0)
     elif wanted:
-        score = _found(models, after, wanted, mask, UNSURE if colour else 1.0)
+        score = _best(find_called(models.eyes, after, wanted), mask)
         checks[f"{wanted} is there"] = Check(score, score > 0)
     if change.kind == "add" and change.place:
         side = _side(models, after, change, mask)
         checks |= {} if side is None else {f"it is {change.place}": Check(side, side >= APART)}
     if unwanted and not colour and not _says_less(unwanted, wanted):
-        score = _found(models, after, unwanted, mask)
+        score = _best(find_called(models.eyes, after, unwanted), mask)
         checks[f"{unwanted} is gone"] = Check(score, score == 0)
     return checks
 
 
-def _found(models: EditModels, picture: Picture, name: str, mask: Mask, least: float = 1.0) -> float:
-    """The score of the surest thing of that name in the region, 0 for none."""
-    return max((region.score for region in _inside(models, picture, name, mask, least)), default=0.0)
+def _best(regions: Sequence[Region], mask: Mask) -> float:
+    """The score of the surest region within the mask, 0 for none."""
+    return max((region.score for region in _inside(regions, mask)), default=0.0)
 
 
-def _inside(models: EditModels, picture: Picture, name: str, mask: Mask, least: float = 1.0) -> list[Region]:
+def _inside(regions: Sequence[Region], mask: Mask) -> list[Region]:
     box = mask_box(mask)
-    return [region for region in find_called(models.eyes, picture, name, least) if lies_in(region.box, box)]
+    return [region for region in regions if lies_in(region.box, box)]
 
 
 def _side(models: EditModels, after: Picture, change: Change, mask: Mask) -> float | None:
     """How far the new thing lies on the side that was said, as `relations.displacement` has it; None where no side was
     said, or one of the two is not seen."""
     stated = parse_relation(f"{change.value} {change.place}")
-    new = _inside(models, after, change.value, mask) if stated else []
+    new = _inside(find_called(models.eyes, after, change.value), mask) if stated else []
     anchors = find_called(models.eyes, after, stated.second) if stated else []
     if not stated or not new or not anchors:
         return None

@@ -45,13 +45,20 @@ def find_called(eyes: Eyes, picture: Picture, name: str, least: float = 1.0) -> 
     """The regions that «car» or «red car» names, best first. Their scores are the detector's for the car, of which
     `least` times its threshold is enough."""
     colour, noun = split_colour(name)
-    asked = bare_name(noun) if colour else noun
-    [regions] = eyes.detector.detect([picture], [[asked]], threshold=least * eyes.detector.threshold)
     rgb = colour_called(colour) if colour else None
-    if rgb is None or not regions:
-        return regions
+    return find_wearing(eyes, picture, bare_name(noun), rgb, least) if rgb else _find(eyes, picture, name, least)
+
+
+def find_wearing(eyes: Eyes, picture: Picture, noun: str, colour: Rgb, least: float = 1.0) -> list[Region]:
+    """The regions that a noun names, and of which the greater part has that colour."""
+    regions = _find(eyes, picture, noun, least)
     masks = eyes.segmenter.segment(picture, [region.box for region in regions])
-    return [region for region, mask in zip(regions, masks, strict=True) if wears(picture, mask, rgb)]
+    return [region for region, mask in zip(regions, masks, strict=True) if wears(picture, mask, colour)]
+
+
+def _find(eyes: Eyes, picture: Picture, name: str, least: float) -> list[Region]:
+    [regions] = eyes.detector.detect([picture], [[name]], threshold=least * eyes.detector.threshold)
+    return regions
 
 
 def wears(picture: Picture, mask: Mask, colour: Rgb) -> bool:

@@ -164,6 +164,20 @@ def test_a_tint_takes_what_stands_in_a_given_mask_or_else_all_of_it(picture: Pic
     assert np.array_equal(tinted[~thing], picture.pixels[~thing])
 
 
+@pytest.mark.parametrize(("shade", "red"), [("crimson", True), ("dark red", True), ("dark green", False)])
+def test_shades_are_measured_too(shade: str, red: bool) -> None:
+    change, everywhere = parse_instruction(f"make the circle {shade}"), np.ones((48, 48), np.bool_)
+    [check] = check_edit(models(), PICTURE, PICTURE, change, everywhere).values()
+    assert check.passed is red
+
+
+def test_the_colour_of_what_a_mask_marks_is_that_of_what_stands_in_it() -> None:
+    [check] = check_edit(
+        models(), PICTURE, PICTURE, parse_instruction("make it red"), box_mask((20, 0, 48, 26), 48, 48)
+    ).values()
+    assert (check.value, check.passed) == (1.0, True)
+
+
 def test_the_thing_of_the_colour_that_was_said_is_changed() -> None:
     several = show(("red circle", (4, 4, 16, 16)), ("blue circle", (28, 28, 46, 46)))
     result = edited(several, "make the blue circle green")

@@ -24,6 +24,8 @@ _DARK = 0.12
 _ALIKE = 25 / 360
 """The named colour that is nearest to the one asked for is that one, if it is no farther than this, in turns."""
 
+_ENOUGH = 200_000
+"""So many pixels tell a share as well as more would."""
 
 _FADED = 0.7
 """The share of its saturation that a colour keeps at least, in fog and by night."""
@@ -49,12 +51,12 @@ def colour_share(picture: Picture, mask: npt.NDArray[np.bool_], colour: Rgb) -> 
     pixels = picture.pixels[mask]
     if not len(pixels):
         return 0.0
-    hue, saturation, value = _hsv(pixels).T
-    wanted_hue, wanted_saturation, wanted_value = _hsv(np.array([colour], np.uint8))[0]
+    hue, saturation, value = _hsv(pixels[:: 1 + len(pixels) // _ENOUGH]).T / 255
+    wanted_hue, wanted_saturation, wanted_value = _hsv(np.array([colour], np.uint8))[0] / 255
     plain = (saturation < _GREY) | (value < _DARK)
     if wanted_saturation < _GREY or wanted_value < _DARK:
         return float((plain & (np.abs(value - wanted_value) < 0.3)).mean())
-    others = _hsv(np.array(_NAMED, np.uint8))[:, 0]
+    others = _hsv(np.array(_NAMED, np.uint8))[:, 0] / 255
     away = _apart(others, wanted_hue)
     others = others[(away > away.min()) | (away > _ALIKE)]
     nearest = _apart(hue[:, None], others[None]).min(axis=1)
@@ -67,20 +69,19 @@ def keep_hues(before: Picture, after: Picture, mask: npt.NDArray[np.bool_]) -> P
     Light and shade are those of `after`, so is the saturation, down to a share of what it was. What has no colour
     before is left as it is. All three have one size.
     """
-    hue, saturation, value = _hsv(before.pixels[mask]).T
-    there = (saturation >= _GREY) & (value >= _DARK)
-    kept = _hsv(after.pixels[mask])
-    kept[there, 0] = hue[there]
-    kept[there, 1] = np.maximum(kept[there, 1], _FADED * saturation[there])
+    old, new = _hsv(before.pixels[mask]), _hsv(after.pixels[mask])
+    there = (old[:, 1] >= _GREY * 255) & (old[:, 2] >= _DARK * 255)
+    new[there, 0] = old[there, 0]
+    new[there, 1] = np.maximum(new[there, 1], np.rint(_FADED * old[there, 1]).astype(np.uint8))
     pixels = after.pixels.copy()
-    coloured = Image.fromarray(np.rint(kept[None] * 255).astype(np.uint8), "HSV").convert("RGB")
-    pixels[mask] = np.where(there[:, None], np.asarray(coloured)[0], pixels[mask])
+    coloured = np.asarray(Image.fromarray(new[None], "HSV").convert("RGB"))[0]
+    pixels[mask] = np.where(there[:, None], coloured, pixels[mask])
     return Picture(pixels)
 
 
-def _hsv(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Hue in turns, saturation and value from 0 to 1, of pixels (n, 3)."""
-    return np.asarray(Image.fromarray(pixels[None]).convert("HSV"))[0] / 255
+def _hsv(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Hue (a turn is 255), saturation and value of pixels (n, 3)."""
+    return np.array(Image.fromarray(pixels[None]).convert("HSV"))[0]
 
 
 def _apart(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.float64]:
