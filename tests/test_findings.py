@@ -78,21 +78,22 @@ def test_an_annotated_picture_is_saved(tmp_path: Path) -> None:
 
 
 def test_an_edit_is_told_as_promised() -> None:
-    result = edited(PICTURE, "make the red circle green", models(Retoucher(deaf=[7])))
+    said = "replace the red circle with a green triangle"
+    result = edited(PICTURE, said, models(inpainter=Filler(deaf=[7])))
     report = through_json(edit_report(result, Path("out.png")))
     assert set(report) == ISSUE | {"warnings"}
-    assert (report["file"], report["instruction"]) == ("out.png", "make the red circle green")
-    assert (report["kind"], report["passed"], report["seed"]) == ("recolour", True, 8)
+    assert (report["file"], report["instruction"]) == ("out.png", said)
+    assert (report["kind"], report["passed"], report["seed"]) == ("replace", True, 8)
     assert report["checks"] == {
-        "green circle is there": {"value": pytest.approx(0.95, abs=0.02), "passed": True},
+        "green triangle is there": {"value": pytest.approx(0.95, abs=0.02), "passed": True},
         "red circle is gone": {"value": 0.0, "passed": True},
     }
     assert 0 < report["changed_fraction"] < 0.2
     assert report["drift_outside"] == 0
     assert report["warnings"] == []
     first, second = report["attempts"]
-    assert (first["method"], first["seed"], first["passed"]) == ("instruct", 7, False)
-    assert (second["method"], second["seed"], second["passed"]) == ("fill", 8, True)
+    assert (first["method"], first["seed"], first["passed"]) == ("fill", 7, False)
+    assert (second["method"], second["seed"], second["passed"]) == ("instruct", 8, True)
     assert set(first) == set(second) >= {"text_guidance", "image_guidance", "checks", "directional_similarity"}
 
 
@@ -127,7 +128,7 @@ def test_the_file_holds_the_picture_its_recipe_and_its_lineage(tmp_path: Path) -
 
 
 def test_a_fill_is_credited_to_the_inpainter(tmp_path: Path) -> None:
-    result = edited(PICTURE, "make the red circle green", models(Retoucher(deaf=EVERY_SEED)))
+    result = edited(PICTURE, "remove the red circle", models(Retoucher(deaf=EVERY_SEED)))
     metadata = read_metadata(saved(tmp_path, result))
     assert (metadata.recipe.model, metadata.recipe.model_hash) == ("filler", "89ab")
     assert (metadata.recipe.steps, metadata.recipe.guidance) == (2, 4.0)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limner.train.loop import Budget, fit, rate_factor, resume, save
 from limner.train.optim import MixedOptimizer, Rates
+from limner.train.precision import trained_in
 from tests.disk import small_disk
 
 # The script that is killed has the same model and the same loss as the tests.
@@ -37,11 +38,15 @@ t.fit(optimizer, t.descend(net, optimizer, kill), t.budget(12, checkpoint_minute
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums in another order would differ in their last bits; tests before these may have left another number."""
+def _same_bits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, for sums in another order differ in their last bits, and a precision that no process measures anew:
+    beside other work the one that is killed might find another one faster."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    monkeypatch.setenv("LIMNER_PRECISION", "float32")
+    trained_in.cache_clear()
     yield
+    trained_in.cache_clear()
     torch.set_num_threads(before)
 
 
