@@ -23,7 +23,6 @@ from limner.regions import (
     describe_around,
     find_background,
     find_mask,
-    find_thing,
     find_things,
     lies_in,
     mask_box,
@@ -109,7 +108,7 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
         if change.kind != "recolour":
             coming = readable.value if given is None else ""  # who says where means all of it
-            going = _cut_out(models, picture, readable.target) if coming and change.kind == "replace" else None
+            going = standing_in(models.eyes, picture, mask) if coming and change.kind == "replace" else None
             return Site(mask, nothing, prompt, bool(wanted), coming=coming, going=going)
         colour = colour_called(change.value)
         outline = _outline(picture, mask) if given is None else standing_in(models.eyes, picture, mask)
@@ -125,12 +124,6 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         return Site(mask, things)
     # In another light all of a picture for which the model is too small is as sharp as before.
     return Site(mask, mask if _is_large(picture, models.hands.editor.default_size) else things, hues=things)
-
-
-def _cut_out(models: EditModels, picture: Picture, name: str) -> Mask:
-    """The pixels of the best thing of that name. Raises BadInput where there is none."""
-    [thing] = models.eyes.segmenter.segment(picture, [find_thing(models.eyes, picture, name).box])
-    return thing
 
 
 def _outline(picture: Picture, mask: Mask) -> Mask:

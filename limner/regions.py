@@ -108,7 +108,7 @@ def find_mask(eyes: Eyes, picture: Picture, change: Change) -> Mask:
 
 
 def standing_in(eyes: Eyes, picture: Picture, mask: Mask) -> Mask:
-    """What stands within a mask that was given; all of it where nothing is seen to."""
+    """What stands within a mask; all of it where nothing is seen to."""
     [thing] = eyes.segmenter.segment(picture, [mask_box(mask)])
     return thing & mask if (thing & mask).any() else mask
 

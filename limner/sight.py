@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from limner.concept import in_words, uses
-from limner.image.hue import colour_share
 from limner.look import head_noun, named_things, parse_queries
 from limner.protocols import Eyes
 from limner.regions import box_iou
@@ -16,6 +15,7 @@ from limner.requests import is_whole_name
 from limner.rules import extract_keywords, singular
 from limner.seen import Seen, centre, listed, summary, whereabouts
 from limner.types import Picture, Region
+from limner.wearing import worn_share
 from limner.world.caption import article
 from limner.world.vocabulary import COLOURS, CONCEPTS
 
@@ -152,7 +152,7 @@ def _colours(eyes: Eyes, picture: Picture, regions: Sequence[Region]) -> list[st
         wearing = [r for r in found if r.label.endswith(f" {region.label}") and box_iou(r.box, region.box) >= _SAME]
         best = max(wearing, key=lambda r: r.score, default=None)
         said = best.label.split()[0] if best and best.score >= region.score / 3 else ""
-        measured = (name for name, rgb in COLOURS.items() if colour_share(picture, mask, rgb) >= _ALL_OVER)
+        measured = (name for name, rgb in COLOURS.items() if worn_share(picture, mask, rgb) >= _ALL_OVER)
         colours.append(next(measured, said))
     return colours
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from limner.image.hue import colour_share
 from limner.look import bare_name, split_place
 from limner.protocols import EditModels, ImageTextScorer, Mask
 from limner.regions import UNSURE, box_iou, find_things, lies_in, mask_box, standing_in
 from limner.relations import APART, Stated, displacement, parse_relation
 from limner.types import Change, Picture, Region
-from limner.wearing import WORN, colour_called, find_called, find_wearing
+from limner.wearing import WORN, colour_called, find_called, find_wearing, worn_share
 
 # «By day» and «clear» are not seen as such: what must be seen is that nothing else is left.
 _ALTERNATIVES: Mapping[str, Sequence[str]] = {"day": ("sunset", "night"), "clear": ("rain", "snowfall", "fog")}
@@ -53,12 +52,12 @@ def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> di
 
     What only changes its colour keeps its shape, and need not be found as surely as something new.
     """
-    wanted, recolour = wanted_thing(change), change.kind == "recolour"
+    wanted = wanted_thing(change)
     unwanted = split_place(change.target)[1] if change.kind in ("replace", "remove", "recolour") else ""
-    colour = colour_called(change.value) if recolour else None
+    colour = colour_called(change.value) if change.kind == "recolour" else None
     checks: dict[str, Check] = {}
     if colour and not change.target:
-        share = colour_share(after, standing_in(models.eyes, after, mask), colour)
+        share = worn_share(after, standing_in(models.eyes, after, mask), colour)
         checks[f"it is {wanted}"] = Check(share, share >= WORN)
     elif colour:
         score = _best(find_wearing(models.eyes, after, bare_name(change.target), colour, UNSURE), mask)

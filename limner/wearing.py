@@ -53,14 +53,14 @@ def find_wearing(eyes: Eyes, picture: Picture, noun: str, colour: Rgb, least: fl
     """The regions that a noun names, and of which the greater part has that colour."""
     regions = _find(eyes, picture, noun, least)
     masks = eyes.segmenter.segment(picture, [region.box for region in regions])
-    return [region for region, mask in zip(regions, masks, strict=True) if wears(picture, mask, colour)]
+    return [r for r, mask in zip(regions, masks, strict=True) if worn_share(picture, mask, colour) >= WORN]
+
+
+def worn_share(picture: Picture, mask: Mask, colour: Rgb) -> float:
+    """The share of the masked pixels that are of a colour, told apart from all that the world knows."""
+    return colour_share(picture, mask, colour, COLOURS.values())
 
 
 def _find(eyes: Eyes, picture: Picture, name: str, least: float) -> list[Region]:
     [regions] = eyes.detector.detect([picture], [[name]], threshold=least * eyes.detector.threshold)
     return regions
-
-
-def wears(picture: Picture, mask: Mask, colour: Rgb) -> bool:
-    """Whether what the mask marks has a colour."""
-    return colour_share(picture, mask, colour) >= WORN

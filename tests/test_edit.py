@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from limner.edit import EditOptions, EditResult, edit
-from limner.image.hue import colour_share
 from limner.image.paste import box_mask, dilate
 from limner.instruction import parse_instruction
 from limner.protocols import EditModels, EditRequest, Hands, Mask
 from limner.types import BadInput, Box, Picture
 from limner.verify import check_edit
-from limner.wearing import colour_called
+from limner.wearing import colour_called, worn_share
 from tests.painter import COLOURS
 from tests.retoucher import EYES, GROUNDS, Filler, Retoucher, found_in, grainy, ground_of, is_colour, models, show
 from tests.test_look import finish
@@ -469,4 +468,4 @@ def test_in_another_light_things_keep_their_colours(instruction: str) -> None:
     for name, box in (("red circle", (30, 8, 38, 16)), ("blue square", (6, 32, 14, 40))):
         thing, colour = box_mask(box, 48, 48), colour_called(name.split()[0])
         assert colour
-        assert [colour_share(each, thing, colour) for each in (PICTURE, result.best.picture)] == [1.0, 1.0]
+        assert [worn_share(each, thing, colour) for each in (PICTURE, result.best.picture)] == [1.0, 1.0]

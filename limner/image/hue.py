@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor
@@ -10,11 +12,6 @@ from limner.types import Picture
 
 Rgb = tuple[int, int, int]
 
-_NAMED: tuple[Rgb, ...] = (
-    (222, 36, 36), (244, 132, 20), (248, 214, 32), (44, 164, 58), (36, 96, 222), (136, 60, 190), (244, 120, 178),
-)  # fmt: skip
-"""The colours that a pixel is told apart from: red, orange, yellow, green, blue, purple, pink."""
-
 _GREY = 0.15
 """The saturation (of HSV, 0 to 1) below which a pixel has no colour."""
 
@@ -22,7 +19,7 @@ _DARK = 0.12
 """The value (of HSV, 0 to 1) below which it is black, whatever its hue."""
 
 _ALIKE = 25 / 360
-"""The named colour that is nearest to the one asked for is that one, if it is no farther than this, in turns."""
+"""The colour that is nearest to the one asked for is that one, if it is no farther than this, in turns."""
 
 _ENOUGH = 200_000
 """So many pixels tell a share as well as more would."""
@@ -42,11 +39,11 @@ def named_colour(name: str) -> Rgb | None:
         return None
 
 
-def colour_share(picture: Picture, mask: npt.NDArray[np.bool_], colour: Rgb) -> float:
+def colour_share(picture: Picture, mask: npt.NDArray[np.bool_], colour: Rgb, among: Collection[Rgb]) -> float:
     """The share of the pixels within the mask (height, width) that people would call by this colour, 0 to 1.
 
-    Those are the ones whose hue is nearer to it than to any other named colour's; for black, white and grey those
-    without a hue, about as light. 0 for an empty mask.
+    Those are the ones whose hue is nearer to it than to any other `among` the colours that are told apart; for black,
+    white and grey those without a hue, about as light. 0 for an empty mask.
     """
     pixels = picture.pixels[mask]
     if not len(pixels):
@@ -56,7 +53,7 @@ def colour_share(picture: Picture, mask: npt.NDArray[np.bool_], colour: Rgb) -> 
     plain = (saturation < _GREY) | (value < _DARK)
     if wanted_saturation < _GREY or wanted_value < _DARK:
         return float((plain & (np.abs(value - wanted_value) < 0.3)).mean())
-    others = _hsv(np.array(_NAMED, np.uint8))[:, 0] / 255
+    others = _hsv(np.array([*among], np.uint8))[:, 0] / 255
     away = _apart(others, wanted_hue)
     others = others[(away > away.min()) | (away > _ALIKE)]
     nearest = _apart(hue[:, None], others[None]).min(axis=1)
