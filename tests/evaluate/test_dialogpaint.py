@@ -11,6 +11,7 @@ import pytest
 from limner.draw import finish
 from limner.evaluate.dialogpaint import DialogPaintReport, evaluate_dialogpaint, table_rows, true_region
 from limner.protocols import EditModels, EditRequest, Eyes, Features, FillRequest, Hands, Learned, Mask
+from limner.regions import box_iou
 from limner.types import Box, EditKind, Picture, Region
 from limner.world.edits import KINDS, changed_mask, sample_edit
 from limner.world.render import annotate, render
@@ -75,8 +76,9 @@ class Truth:
         ]
 
     def segment(self, picture: Picture, boxes: Sequence[Box]) -> list[Mask]:
-        masks = {region.box: region.mask for region in annotate(self.scene(picture)).regions}
-        return [mask for box in boxes if (mask := masks[box]) is not None]
+        regions = annotate(self.scene(picture)).regions
+        nearest = [max(regions, key=lambda region: box_iou(region.box, box)) for box in boxes]
+        return [region.mask for region in nearest if region.mask is not None]
 
     def edit(self, requests: Sequence[EditRequest], *, on_step: object = None) -> list[Picture]:
         after = {render(t.before).sha256: render(t.after) for t in self.triples}
