@@ -108,7 +108,8 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         prompt = f"{article(wanted)} {around.place}".strip() if wanted else around.all
         if change.kind != "recolour":
             coming = readable.value if given is None else ""  # who says where means all of it
-            going = standing_in(models.eyes, picture, mask) if coming and change.kind == "replace" else None
+            replaced = coming and change.kind == "replace"
+            going = standing_in(models.eyes, picture, _outline(picture, mask)) if replaced else None
             return Site(mask, nothing, prompt, bool(wanted), coming=coming, going=going)
         colour = colour_called(change.value)
         outline = _outline(picture, mask) if given is None else standing_in(models.eyes, picture, mask)
