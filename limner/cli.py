@@ -100,6 +100,9 @@ def draw(
     threshold: Annotated[
         str | None, typer.Option(help="Least score of a word that is there: auto, or -1 to 1.")
     ] = None,
+    negative_prompt: Annotated[
+        str | None, typer.Option(help="What to keep out; by default what rules out a style that you name.")
+    ] = None,
     seed: Seed = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words.")] = None,
@@ -116,7 +119,8 @@ def draw(
 ) -> None:
     """Draw a prompt until all its words are in the picture, and say which are."""
     flags: dict[str, Any] = {"count": count, "rounds": rounds, "threshold": threshold, "seed": seed, "steps": steps}
-    flags |= {"guidance": guidance, "size": size, "model": model, "scorer": scorer, "llm": llm, "out": out}
+    flags |= {"negative_prompt": negative_prompt, "guidance": guidance, "size": size}
+    flags |= {"model": model, "scorer": scorer, "llm": llm, "out": out}
     studio = studio_of(**flags, baseline=baseline, metadata=None if metadata is None else not metadata)
     if like and prompt:
         raise BadInput("a prompt and --like were both given", "--like draws the prompt inside the file")

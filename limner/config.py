@@ -73,6 +73,7 @@ class Settings(_Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     steps: Steps | None = None
     guidance: Guidance | None = None
+    negative_prompt: Annotated[str, Field(max_length=4000)] | None = None
     size: Size | None = None
     baseline: bool = False
     metadata: bool = True
@@ -100,12 +101,16 @@ class Settings(_Frozen):
 
 
 class TextToImageRole(_Frozen):
-    """Which model draws, and what it is asked for when nobody says otherwise."""
+    """Which model draws, and what it is asked for when nobody says otherwise.
+
+    `rivals` are styles that rule each other out, each by its names: whoever names one is guided away from the others.
+    """
 
     source: str
     steps: Steps | None = None
     guidance: Guidance | None = None
     size: Size | None = None
+    rivals: tuple[tuple[str, ...], ...] = ()
 
 
 class ScorerRole(_Frozen):

@@ -47,7 +47,7 @@ class DrawOptions:
     guidance: float | None = None
     width: int | None = None
     height: int | None = None
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     baseline: bool = False
     budget: int | None = None
 
@@ -195,7 +195,7 @@ def set_up(models: Models, options: DrawOptions) -> Easel:
         keywords=tuple(Keyword(word, word) for word in found.keywords),
         seed=secrets.randbelow(SEEDS) if options.seed is None else options.seed,
         sizes=options.round_sizes(models.text_to_image.max_batch),
-        sheet=_sheet(models.text_to_image, options, learned),
+        sheet=_sheet(models.text_to_image, options, learned, prompt),
         threshold=options.threshold,
         llm=found.source,
         warnings=[
@@ -232,7 +232,7 @@ def _doubts(models: Models, keywords: Sequence[str]) -> list[str]:
     ]
 
 
-def _sheet(painter: TextToImage, options: DrawOptions, learned: Sequence[Learned]) -> DrawRequest:
+def _sheet(painter: TextToImage, options: DrawOptions, learned: Sequence[Learned], prompt: str) -> DrawRequest:
     width, height = painter.default_size
     usual = max((each.guidance for each in learned), default=painter.default_guidance)
     return DrawRequest(
@@ -242,8 +242,15 @@ def _sheet(painter: TextToImage, options: DrawOptions, learned: Sequence[Learned
         guidance=usual if options.guidance is None else options.guidance,
         width=options.width or width,
         height=options.height or height,
-        negative_prompt=options.negative_prompt,
+        negative_prompt=_kept_out(painter, options.negative_prompt, prompt),
     )
+
+
+def _kept_out(painter: TextToImage, said: str | None, prompt: str) -> str:
+    """What was said to be kept out, though it be nothing; else what rules out a style that the prompt names."""
+    if said is None:
+        return painter.unwanted(prompt)
+    return check_prompt(said) if said.strip() else ""
 
 
 class _Learner(Protocol):

@@ -117,6 +117,19 @@ def join_keywords(keywords: Sequence[Keyword]) -> str:
     return ", ".join(_rendered(Segment(k.text, _checked(k.weight, k.text))) for k in keywords)
 
 
+def unwanted(prompt: str, rivals: Sequence[Sequence[str]]) -> str:
+    """The negative prompt for a prompt that names one of several rivals, such as styles: the others' first names.
+
+    `rivals` has the names of each. "" where the prompt names none of them or several. Raises BadInput as `parse`.
+    """
+    words = plain(prompt)
+    patterns = ["|".join(map(re.escape, names)) for names in rivals]
+    named = [bool(re.search(rf"(?<!\w)(?:{each})(?!\w)", words, re.IGNORECASE)) for each in patterns]
+    if sum(named) != 1:
+        return ""
+    return ", ".join(names[0] for names, wanted in zip(rivals, named, strict=True) if not wanted)
+
+
 def _factors(tokens: Sequence[re.Match[str]]) -> dict[int, float]:
     """For each bracket with a partner, by index: what it multiplies the weight by (closing ones: 1)."""
     waiting: list[int] = []

@@ -84,6 +84,10 @@ class TextToImage(Protocol):
         """The words of `prompt` the model never learned; empty for models with an open vocabulary."""
         ...
 
+    def unwanted(self, prompt: str) -> str:
+        """The negative prompt when nobody gives one: what rules out the style that `prompt` names, and mostly ""."""
+        ...
+
     def concepts(self, prompt: str) -> list[Learned]:
         """The learned concepts that `prompt` names, in order. Raises BadInput for one that is not there or unfit."""
         ...

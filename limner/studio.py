@@ -109,7 +109,7 @@ class Studio:
     def draw_again(self, file: Path) -> Generator[Event, None, dict[str, Any]]:
         """Draw the picture of a file again from the recipe inside it, into a new folder.
 
-        `--model`, `--seed`, `--steps`, `--guidance` and `--size` change the recipe where they were given. Returns
+        `--model`, `--seed`, `--steps`, `--guidance`, `--size` and `--negative-prompt` change it where given. Returns
         the new file and whether its pixels are the old ones. Raises BadInput for a file without a recipe and for
         an edited picture.
         """
@@ -191,7 +191,7 @@ class Studio:
 
     def _changes(self) -> dict[str, Any]:
         """The fields of a recipe that were set explicitly."""
-        given = self.settings.model_dump(include={"seed", "steps", "guidance"}, exclude_none=True)
+        given = self.settings.model_dump(include={"seed", "steps", "guidance", "negative_prompt"}, exclude_none=True)
         width, height = self.settings.size or (None, None)
         return given | ({"width": width, "height": height} if self.settings.size else {})
 

@@ -77,6 +77,7 @@ class Toolbox:
             seed=wanted.seed,
             steps=wanted.steps,
             guidance=wanted.guidance,
+            negative_prompt=wanted.negative_prompt,
             width=width,
             height=height,
             baseline=wanted.baseline,
@@ -132,7 +133,7 @@ class Toolbox:
         from limner.backends.notes import Notes
 
         role = profile.text_to_image
-        defaults = role.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
+        defaults = role.model_dump(include={"steps", "guidance", "size", "rivals"}, exclude_none=True)
         notes = Notes(self.settings.cache / "batches.json")
         model = load_text_to_image(role.source, plan=self.plan, name=profile.name, notes=notes, **(defaults | changes))
         model.loaded.prompts.rack.find = self.shelf.get

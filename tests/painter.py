@@ -15,13 +15,14 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from limner.concept import in_words, uses
-from limner.prompt import parse
+from limner.prompt import parse, unwanted
 from limner.protocols import DrawRequest, Features, Learned
 from limner.types import BadInput, Picture
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 70, 220)}
 SHAPES = ("circle", "square", "triangle")
 THINGS = tuple(f"{colour} {shape}" for colour, shape in product(COLOURS, SHAPES))
+RIVALS = (("bright style",), ("dull style", "matt style"))
 _CELL = 16
 _FILLED = {"square": (0.9, 1.0), "circle": (0.7, 0.85), "triangle": (0.4, 0.6)}
 _NAMED = re.compile(rf"(?:({'|'.join(COLOURS)}) )?({'|'.join(SHAPES)})\b")
@@ -65,6 +66,9 @@ class Painter:
         assert len(requests) <= self.max_batch
         self.drawn += requests
         return [paint(in_words(request.prompt, self.likes), request.seed) for request in requests]
+
+    def unwanted(self, prompt: str) -> str:
+        return unwanted(prompt, RIVALS)
 
     def concepts(self, prompt: str) -> list[Learned]:
         return learned(prompt, self.likes)

@@ -212,6 +212,34 @@ def test_defaults_are_the_model_s_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "prompt", "kept_out"),
+    [
+        (None, PROMPT, ""),
+        (None, f"{PROMPT}, matt style", "bright style"),
+        ("a square", f"{PROMPT}, matt style", "a square"),
+        (" a \n (square:1.2) ", PROMPT, "a (square:1.2)"),
+        ("", f"{PROMPT}, matt style", ""),
+        (" ", f"{PROMPT}, matt style", ""),
+    ],
+)
+def test_what_is_kept_out_is_what_was_said_or_else_what_rules_out_a_style(
+    said: str | None, prompt: str, kept_out: str
+) -> None:
+    painter = Painter()
+    result = finish(draw(studio(painter), DrawOptions(prompt, seed=1, count=4, rounds=2, negative_prompt=said)))
+    assert {request.negative_prompt for request in painter.drawn} == {kept_out}
+    assert {one.recipe.negative_prompt for one in result.pictures} == {kept_out}
+
+
+@pytest.mark.parametrize("said", ["a\x00b", "(square:9)", "x" * 20_000])
+def test_what_cannot_be_kept_out_is_refused_before_anything_is_drawn(said: str) -> None:
+    painter = Painter()
+    with pytest.raises(BadInput):
+        finish(draw(studio(painter), DrawOptions(PROMPT, negative_prompt=said)))
+    assert painter.drawn == []
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("count", 0), ("count", -1), ("rounds", 0), ("steps", 0), ("width", -8), ("height", 0), ("budget", 0),

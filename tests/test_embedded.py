@@ -7,10 +7,11 @@ import json
 import pytest
 
 from limner.backends.hub import WEIGHTS
-from limner.config import load_settings
+from limner.config import load_profile, load_settings
 from limner.draw import DrawOptions, DrawResult, draw, finish
 from limner.relations import APART
 from limner.toolbox import Toolbox
+from limner.world.vocabulary import STYLE_PHRASES
 
 SENTENCE = "a red fox to the left of a castle in the snow"
 RELATION = "red fox to the left of a castle"
@@ -24,6 +25,11 @@ def drawn() -> DrawResult:
 
 def test_the_weights_stay_small() -> None:
     assert sum(file.stat().st_size for file in WEIGHTS.rglob("*.safetensors")) < MOST_BYTES
+
+
+def test_the_styles_that_the_model_knows_rule_each_other_out() -> None:
+    known = json.loads((WEIGHTS / "vocabulary.json").read_text())["styles"]
+    assert load_profile("embedded").text_to_image.rivals == tuple(STYLE_PHRASES[style] for style in known)
 
 
 def test_the_detector_says_what_it_reached_on_held_out_scenes() -> None:

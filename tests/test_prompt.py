@@ -18,6 +18,7 @@ from limner.prompt import (
     parse,
     plain,
     render,
+    unwanted,
     with_weight,
 )
 from limner.types import BadInput, Keyword
@@ -147,3 +148,29 @@ def test_check_prompt_refuses(prompt: str, complaint: str) -> None:
     with pytest.raises(BadInput, match=complaint) as caught:
         check_prompt(prompt)
     assert caught.value.hint
+
+
+RIVALS = (("flat style", "flat art"), ("3d style", "3d render"), ("c++ style",))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "away"),
+    [
+        ("a fox, flat style", "3d style, c++ style"),
+        ("a fox, Flat Art", "3d style, c++ style"),
+        ("a (3d render:1.3) of a fox", "flat style, c++ style"),
+        ("a fox, 3d style, 3d render", "flat style, c++ style"),
+        ("a fox in c++ style", "flat style, 3d style"),
+        ("a fox", ""),
+        ("a fox in a flat", ""),
+        ("a fox, unflat style", ""),
+        ("a fox, 3d styles", ""),
+        ("half flat style, half 3d style", ""),
+    ],
+)
+def test_who_names_one_of_several_rivals_is_guided_away_from_the_others(prompt: str, away: str) -> None:
+    assert unwanted(prompt, RIVALS) == away
+
+
+def test_without_rivals_nothing_is_unwanted() -> None:
+    assert unwanted("a fox, flat style", ()) == ""

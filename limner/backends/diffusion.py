@@ -43,6 +43,7 @@ from limner.backends.sampling import (
 )
 from limner.backends.words import unknown_words
 from limner.concept import Use, in_words
+from limner.prompt import unwanted
 from limner.protocols import DrawRequest, Learned
 from limner.types import Picture
 
@@ -62,13 +63,14 @@ def load_text_to_image(
     steps: int = 20,
     guidance: float = 7.0,
     size: tuple[int, int] | None = None,
+    rivals: Sequence[Sequence[str]] = (),
     notes: Notes | None = None,
 ) -> DiffusionModel:
     """Load the model at `source`: `embedded:`, a folder, or a Hugging Face id.
 
     `name` is what recipes call it (default: the source); `steps`, `guidance` and `size` (width, height in
-    pixels; default: what the model was trained at) are the profile's defaults. `notes` remember between processes which
-    batches leave a picture as it is. Raises ModelUnavailable.
+    pixels; default: what the model was trained at) are the profile's defaults, and `rivals` the styles that rule each
+    other out. `notes` remember between processes which batches leave a picture as it is. Raises ModelUnavailable.
     """
     loaded = load_pipeline(source, plan=plan)
     vocabulary = WEIGHTS / "vocabulary.json"
@@ -83,6 +85,7 @@ def load_text_to_image(
         max_batch=_fitting_batch(loaded.pipeline, size or trained_size(loaded.pipeline), plan.device),
         loaded=loaded,
         known_words=known,
+        rivals=rivals,
         kernels=f"{plan.device}, {machine(plan.threads)}, {plan.precision}",
         notes=notes or Notes(),
     )
@@ -123,6 +126,7 @@ class DiffusionModel:
     max_batch: int
     loaded: Loaded
     known_words: frozenset[str] | None = None
+    rivals: Sequence[Sequence[str]] = ()
     kernels: str = ""
     """The machine and the precision, by which `notes` remembers what was tried on it."""
 
@@ -163,6 +167,10 @@ class DiffusionModel:
     def unknown_words(self, prompt: str) -> list[str]:
         """The content words of `prompt` that the embedded model never saw; empty for other models."""
         return [] if self.known_words is None else unknown_words(in_words(prompt, {}), self.known_words)
+
+    def unwanted(self, prompt: str) -> str:
+        """What rules out the one of the model's styles that `prompt` names; "" without one."""
+        return unwanted(in_words(prompt, {}), self.rivals)
 
     def concepts(self, prompt: str) -> list[Learned]:
         """The learned concepts that `prompt` names, made ready. Raises BadInput for one that is not there or unfit."""

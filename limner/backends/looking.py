@@ -1,19 +1,23 @@
-"""What the models that look at pictures share: their folder checked, class and tokenizer loaded from it."""
+"""What the models that look at pictures share: how they are loaded from a folder, and what they remember."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from limner.backends.hub import check_configs, check_weights, model_folder, not_loadable, quieten, read_json
-from limner.types import ModelUnavailable
+from limner.types import ModelUnavailable, Picture
 
 _FILES = ("*.json", "*.txt", "model*.safetensors")
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
+_REMEMBERED_PICTURES = 4
+
+Seen = TypeVar("Seen")
 
 
 def checked_folder(source: str, classes: Mapping[str, str], *, default: str) -> tuple[Path, str]:
@@ -64,3 +68,22 @@ def to_pixels(boxes: Tensor, width: int, height: int) -> Tensor:
     shares = boxes.cpu().double()
     centre, half = shares[:, :2], shares[:, 2:] / 2
     return torch.cat([centre - half, centre + half], dim=1) * torch.tensor([width, height] * 2)
+
+
+@dataclass(slots=True)
+class LastSeen(Generic[Seen]):
+    """What an encoder made of the last few pictures: an edit asks several times about one, in other words each time.
+
+    For models whose weights do not change any more. Pictures of equal pixels are one.
+    """
+
+    _kept: dict[str, Seen] = field(default_factory=dict[str, Seen])
+
+    def of(self, picture: Picture, look: Callable[[], Seen]) -> Seen:
+        """What `look` made of this picture when it was last asked, or makes of it now."""
+        name = picture.sha256
+        seen = self._kept.pop(name) if name in self._kept else look()
+        self._kept[name] = seen  # at the end, so that the first is the one longest unasked
+        if len(self._kept) > _REMEMBERED_PICTURES:
+            del self._kept[next(iter(self._kept))]
+        return seen

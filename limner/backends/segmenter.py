@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from limner.backends.hardware import Plan
 from limner.backends.hub import not_loadable
-from limner.backends.looking import checked_folder, load_model
+from limner.backends.looking import LastSeen, checked_folder, load_model
 from limner.protocols import Mask
 from limner.types import Box, Picture
 
@@ -43,26 +44,29 @@ class SamSegmenter:
     name: str
     model: Any
     processor: Any
+    _seen: LastSeen[Tensor] = field(default_factory=LastSeen[Tensor])
 
     @torch.inference_mode()
     def segment(self, picture: Picture, boxes: Sequence[Box]) -> list[Mask]:
         """One boolean mask (height, width) of the whole picture for each box (xyxy, pixels), in order.
 
-        The picture is encoded once, all boxes are decoded in one call, and none sees another.
+        A picture is encoded once, for the calls to come as well; boxes are decoded in one call, and none sees another.
         """
         if not boxes:
             return []
         inputs = self.processor(picture.pixels, input_data_format="channels_last", return_tensors="pt")
         prompts = torch.tensor([scale_boxes(boxes, picture, tuple(inputs["reshaped_input_sizes"][0].tolist()))])
-        encoder = self.model.vision_encoder
-        pixels = inputs["pixel_values"].to(self.model.device, encoder.dtype)
         found = self.model(
-            image_embeddings=encoder(pixels).last_hidden_state.float(),
+            image_embeddings=self._seen.of(picture, partial(self._encode, inputs["pixel_values"])),
             input_boxes=prompts.to(self.model.device),
             multimask_output=False,
         )
         logits = best_of(found.pred_masks[0], found.iou_scores[0])
         return [self._whole(each, inputs) for each in logits]
+
+    def _encode(self, pixels: Tensor) -> Tensor:
+        encoder = self.model.vision_encoder
+        return encoder(pixels.to(self.model.device, encoder.dtype)).last_hidden_state.float()
 
     def _whole(self, logits: Tensor, inputs: Any) -> Mask:
         """One mask at a time: at the size of a photograph the logits of many would fill the memory."""

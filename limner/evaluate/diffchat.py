@@ -129,7 +129,8 @@ def _pictures(trial: Trial, part: range, hand: Hand) -> tuple[list[Picture], dic
 
 
 def _request(painter: TextToImage, prompt: str, seed: int) -> DrawRequest:
-    return DrawRequest(prompt, seed, painter.default_steps, painter.default_guidance, *painter.default_size)
+    size, away = painter.default_size, painter.unwanted(prompt)
+    return DrawRequest(prompt, seed, painter.default_steps, painter.default_guidance, *size, away)
 
 
 def _edited(

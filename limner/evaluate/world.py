@@ -170,7 +170,10 @@ def draw_cases(model: TextToImage, cases: Sequence[Case], seed: int) -> list[Pic
     """The cases' pictures at the model's own size, steps and guidance; case i has seed 1000 * seed + i."""
     width, height = model.default_size
     steps, guidance = model.default_steps, model.default_guidance
-    asked = [DrawRequest(c.prompt, 1000 * seed + i, steps, guidance, width, height) for i, c in enumerate(cases)]
+    asked = [
+        DrawRequest(c.prompt, 1000 * seed + i, steps, guidance, width, height, model.unwanted(c.prompt))
+        for i, c in enumerate(cases)
+    ]
     return model.draw(asked)
 
 

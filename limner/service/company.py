@@ -225,6 +225,10 @@ class Seat:
         """The words of `prompt` that the painter never learned."""
         return self.painter.unknown_words(prompt)
 
+    def unwanted(self, prompt: str) -> str:
+        """The negative prompt when nobody gives one."""
+        return self.painter.unwanted(prompt)
+
     def concepts(self, prompt: str) -> list[Learned]:
         """The learned concepts that `prompt` names, made ready. Raises as the painter does."""
         if not uses(prompt):  # most prompts: nobody has to wait for the weights

@@ -36,9 +36,13 @@ from limner.world.caption import caption
 from limner.world.render import render
 from limner.world.sample import Palette, sample_scene
 from limner.world.scene import Scene
+from limner.world.vocabulary import STYLE_PHRASES
 
 BATCH = 48
-NO_CAPTION = 0.1
+NO_CAPTION, STYLE_ALONE = 0.1, 0.05
+"""The shares of pictures without a caption, for guidance to start from, and with no more than their style, for it to
+lead away from."""
+
 REUSE = 3
 """How many times a latent is trained on before it leaves the pool."""
 LOG_SNR_MEAN, LOG_SNR_SPREAD = -1.6, 2.4
@@ -126,6 +130,14 @@ class Pool:
         return [*new, *old]
 
 
+def said_of(scene: Scene, rng: Random) -> str:
+    """What the model is told of a scene: a caption, or less."""
+    share = rng.random()
+    if share < NO_CAPTION:
+        return ""
+    return rng.choice(STYLE_PHRASES[scene.style]) if share < NO_CAPTION + STYLE_ALONE else caption(scene, rng)
+
+
 def latent_scale(vae: AutoencoderKL) -> float:
     """1 / standard deviation of the latents of 256 rendered scenes."""
     rng = Random(7)
@@ -211,7 +223,7 @@ def main() -> None:
     def loss(rng: Random, spent: float) -> dict[str, Tensor]:
         palette = PALETTE_FIRST if spent < args.single_until else PALETTE_LAST
         pairs = pool.take(rng, args.batch, stage_shares(spent, args.single_until, args.single), palette)
-        words = parts.words([caption(scene, rng) if rng.random() >= NO_CAPTION else "" for scene, _ in pairs])
+        words = parts.words([said_of(scene, rng) for scene, _ in pairs])
         latents = torch.stack([latent for _, latent in pairs])
         each = v_loss(parts.unet, latents, sample_timesteps(len(pairs), table, args.log_snr), words, signal)
         return {"loss": each.mean()}

@@ -184,8 +184,8 @@ def _info(
     return {
         "prompt": asked.prompt,
         "all_prompts": prompts,
-        "negative_prompt": asked.negative_prompt or "",
-        "all_negative_prompts": [asked.negative_prompt or ""] * len(shown),
+        "negative_prompt": first.get("negative_prompt", asked.negative_prompt or ""),
+        "all_negative_prompts": [recipe.get("negative_prompt", asked.negative_prompt or "") for recipe in recipes],
         "seed": all_seeds[0] if all_seeds else -1,
         "all_seeds": all_seeds,
         "subseed": -1,

@@ -127,6 +127,25 @@ def test_a_query_asked_twice_is_one(detector: OpenVocabularyDetector) -> None:
     )
 
 
+def test_an_owl_looks_once_at_a_picture_that_it_is_asked_about_again(owl: OpenVocabularyDetector) -> None:
+    assert isinstance(owl.finder, Owl)
+    looked, shown = list[int](), Picture(np.full((40, 50, 3), 60, np.uint8))
+    layer_norm: torch.nn.Module = owl.finder.model.layer_norm  # which every picture passes once
+
+    def note(*_: object) -> None:
+        looked.append(1)
+
+    hook = layer_norm.register_forward_hook(note)
+    found = owl.detect([shown], [QUERIES], threshold=0)
+    assert owl.detect([Picture(shown.pixels.copy())], [QUERIES], threshold=0) == found
+    [fewer] = owl.detect([shown], [QUERIES[:1]], threshold=0)
+    assert_same(fewer, [region for region in found[0] if region.label == QUERIES[0]])
+    assert len(looked) == 1
+    owl.detect([Picture(shown.pixels + 1)], [QUERIES], threshold=0)
+    hook.remove()
+    assert len(looked) == 2
+
+
 @torch.inference_mode()
 def library_owl(detector: OpenVocabularyDetector, picture: Picture, query: str) -> Any:
     """What the library's own forward and post-processing find, nothing left out."""

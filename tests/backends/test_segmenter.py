@@ -45,6 +45,23 @@ def test_no_boxes_no_masks(segmenter: SamSegmenter) -> None:
     assert segmenter.segment(picture(40, 50), []) == []
 
 
+def test_a_picture_is_encoded_once_for_several_calls(segmenter: SamSegmenter) -> None:
+    encoded, encoder = list[int](), segmenter.model.vision_encoder
+
+    def note(*_: object) -> None:
+        encoded.append(1)
+
+    hook = encoder.register_forward_hook(note)
+    masks = segmenter.segment(picture(44, 52, 7), BOXES)
+    [again] = segmenter.segment(picture(44, 52, 7), BOXES[:1])
+    assert len(encoded) == 1
+    assert np.array_equal(again, masks[0])
+    [other] = segmenter.segment(picture(44, 52, 8), BOXES[:1])
+    hook.remove()
+    assert len(encoded) == 2
+    assert not np.array_equal(other, masks[0])
+
+
 @pytest.mark.parametrize("size", [(40, 50), (97, 35)])
 @torch.inference_mode()
 def test_masks_are_the_librarys(segmenter: SamSegmenter, size: tuple[int, int]) -> None:

@@ -53,6 +53,9 @@ class ScenePainter:
         self.asked += requests
         return [render(self.scene_for(request.prompt), request.width) for request in requests]
 
+    def unwanted(self, prompt: str) -> str:
+        return "flat style" if prompt.endswith("geometric style") else ""
+
     def concepts(self, prompt: str) -> list[Learned]:
         return []
 
@@ -181,6 +184,15 @@ def test_pictures_are_asked_for_as_the_model_draws_best_each_with_its_seed() -> 
     draw_cases(painter, asked, seed=3)
     assert [request.seed for request in painter.asked] == list(range(3000, 3000 + COUNT))
     assert painter.asked[0] == DrawRequest(asked[0].prompt, 3000, 7, 2.5, 64, 64)
+
+
+def test_a_style_is_asked_for_as_users_do_away_from_what_rules_it_out() -> None:
+    asked = [*cases("style"), *cases("single object")]
+    painter = ScenePainter(lambda _: asked[0].scene)
+    draw_cases(painter, asked, seed=0)
+    told = [(request.prompt.rsplit(", ", 1)[-1], request.negative_prompt) for request in painter.asked]
+    assert {away for phrase, away in told if phrase == "geometric style"} == {"flat style"}
+    assert {away for phrase, away in told if phrase != "geometric style"} == {""}
 
 
 def test_the_table_is_plain_data(truth: dict[str, Scene], judge: ExactJudge) -> None:
