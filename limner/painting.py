@@ -61,6 +61,10 @@ _SEAM = 0.02
 the things, within a pixel: it would leave a rim of the old one around them."""
 
 
+_RIM = 0.008
+"""How far the detail that things keep fades in from their edge, as a share of what the model saw."""
+
+
 @dataclass(frozen=True, slots=True)
 class Try:
     """How one attempt is made, with which seed, steps and scales of Eq. 3; a tint has 0 steps and scales of 1."""
@@ -146,8 +150,7 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
     size = models.hands.inpainter.default_size if filled else models.hands.editor.default_size
     close = site.close and (filled or change.kind in _CLOSE)
     box = _close_box(site.mask) if close else _working_box(picture, site.mask, size)
-    part = crop(picture, box)
-    small = resize(part, _fitted(box, size))
+    small = resize(crop(picture, box), _fitted(box, size))
     if filled:
         [painted] = models.hands.inpainter.fill([_filling(small, box, change, site, how)])
     else:
@@ -155,15 +158,28 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
         [painted] = models.hands.editor.edit([request])
     if painted.sha256 == small.sha256:
         return picture, site.mask
-    things, share = site.things[box[1] : box[3], box[0] : box[2]], _detail_share(picture, change, size)
-    detailed = place(picture, keep_detail(part, small, painted, things, share), box)
-    detailed = detailed if site.hues is None else keep_hues(picture, detailed, site.hues)
+    detailed = _as_it_lasts(picture, small, painted, site, box, _detail_share(picture, change, size))
     free = site.going is None and not filled and box == (0, 0, picture.width, picture.height)
     where = _where_added if free else _silhouettes
     mask = where(models, picture, detailed, site) if site.coming else None
     mask = site.mask if mask is None else mask
-    seam = max(1, round(site.seam * min(part.width, part.height)))
+    seam = max(1, round(site.seam * min(box[2] - box[0], box[3] - box[1])))
     return (detailed if mask.all() else paste_back(picture, detailed, mask, feather=seam)), mask
+
+
+def _as_it_lasts(
+    picture: Picture, small: Picture, painted: Picture, site: Site, box: PixelBox, share: float
+) -> Picture:
+    """The picture with what was painted of its part in the box, but for the detail and the hues that things keep.
+
+    Their outermost pixels, which hold as much of what was behind them, fade into what was painted.
+    """
+    part = crop(picture, box)
+    new = place(picture, resize(painted, (part.width, part.height)), box)
+    things = site.things[box[1] : box[3], box[0] : box[2]]
+    kept = place(picture, keep_detail(part, small, painted, things, share), box)
+    kept = kept if site.hues is None else keep_hues(picture, kept, site.hues)
+    return paste_back(new, kept, site.things, feather=max(1, round(_RIM * min(part.width, part.height))))
 
 
 def _detail_share(picture: Picture, change: Change, size: tuple[int, int]) -> float:

@@ -31,7 +31,7 @@ UNSURE = 0.4
 _FAINT = 0.2
 """The share of it that is enough for a thing of which the caption speaks."""
 
-_MOST = 0.7
+_MOST = 0.8
 """The share of the picture from which on what is found is its background."""
 
 _SAME = 0.5
@@ -123,12 +123,17 @@ def find_things(eyes: Eyes, picture: Picture, least: float = 1.0) -> list[Region
     known = sorted(name for name in eyes.detector.things if name in CONCEPTS or name.split()[0] not in COLOURS)
     names = list(dict.fromkeys((*named_things(caption), *known)))
     [regions] = eyes.detector.detect([picture], [names], threshold=least * eyes.detector.threshold)
-    things: list[Region] = []
+    return each_once(regions, picture)
+
+
+def each_once(regions: Sequence[Region], picture: Picture) -> list[Region]:
+    """The first region of each place, without what covers most of the picture."""
+    kept: list[Region] = []
     for region in regions:
         small = area(region.box) < _MOST * picture.width * picture.height
-        if small and all(box_iou(region.box, other.box) < _SAME for other in things):
-            things.append(region)
-    return things
+        if small and all(box_iou(region.box, other.box) < _SAME for other in kept):
+            kept.append(region)
+    return kept
 
 
 def find_background(eyes: Eyes, picture: Picture) -> Mask:

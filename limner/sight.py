@@ -10,7 +10,7 @@ from typing import Any
 from limner.concept import in_words, uses
 from limner.look import head_noun, named_things, parse_queries
 from limner.protocols import Eyes
-from limner.regions import box_iou
+from limner.regions import box_iou, each_once
 from limner.requests import is_whole_name
 from limner.rules import extract_keywords, singular
 from limner.seen import Seen, centre, listed, summary, whereabouts
@@ -21,9 +21,6 @@ from limner.world.vocabulary import COLOURS, CONCEPTS
 
 _SAME = 0.5
 """The overlap (intersection over union) from which two boxes hold one thing, called by two names."""
-
-_MOST = 0.8
-"""What covers this share of the picture or more is no thing in it but its background."""
 
 _ALL_OVER = 0.9
 """What has so large a share of its pixels in one colour is of that colour, whatever the detector calls it."""
@@ -51,7 +48,8 @@ def things_seen(
     [regions] = detector.detect([picture], [_names(eyes, picture, hoped)])
     if detector.things:
         regions = [region for region in regions if region.label in hoped or region.score >= detector.present]
-    regions = _each_once(regions, picture, hoped)
+    regions = each_once(sorted(regions, key=lambda r: (r.label not in hoped, -r.score)), picture)
+    regions = sorted(regions, key=lambda r: r.box[0] + r.box[2])
     colours = _colours(eyes, picture, regions)
     places = [whereabouts(*centre(region.box, picture.width, picture.height)) for region in regions]
     seen = [Seen(r.label, colour, where) for r, colour, where in zip(regions, colours, places, strict=True)]
@@ -128,17 +126,6 @@ def _uncoloured(name: str) -> str:
     """«car» for «red car»: its colour is found by looking."""
     first, _, rest = name.partition(" ")
     return rest if first in COLOURS and rest and not is_whole_name(name) else name
-
-
-def _each_once(found: Sequence[Region], picture: Picture, hoped: Sequence[str]) -> list[Region]:
-    """The best region of each place, from left to right, without what fills the picture."""
-    kept: list[Region] = []
-    for region in sorted(found, key=lambda r: (r.label not in hoped, -r.score)):
-        width, height = region.box[2] - region.box[0], region.box[3] - region.box[1]
-        alone = all(box_iou(region.box, other.box) < _SAME for other in kept)
-        if alone and width * height < _MOST * picture.width * picture.height:
-            kept.append(region)
-    return sorted(kept, key=lambda r: r.box[0] + r.box[2])
 
 
 def _colours(eyes: Eyes, picture: Picture, regions: Sequence[Region]) -> list[str]:

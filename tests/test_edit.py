@@ -465,7 +465,15 @@ def test_a_photograph_by_night_is_as_sharp_as_by_day() -> None:
 @pytest.mark.parametrize("instruction", ["make it night", "make it look like a sunset"])
 def test_in_another_light_things_keep_their_colours(instruction: str) -> None:
     result = edited(PICTURE, instruction, models(Retoucher(colourblind=True)), attempts=1)
-    for name, box in (("red circle", (30, 8, 38, 16)), ("blue square", (6, 32, 14, 40))):
+    for name, box in (("red circle", (31, 9, 37, 15)), ("blue square", (6, 32, 14, 40))):  # all but their rims
         thing, colour = box_mask(box, 48, 48), colour_called(name.split()[0])
         assert colour
         assert [worn_share(each, thing, colour) for each in (PICTURE, result.best.picture)] == [1.0, 1.0]
+
+
+def test_a_thing_s_outermost_pixels_fade_into_its_new_surroundings() -> None:
+    result = edited(PICTURE, "make it night", models(Retoucher(colourblind=True, noise=0)), attempts=1)
+    row = result.best.picture.pixels[36].astype(int)
+    rim, inside = row[4], row[5:15]  # of the blue square, which the editor has made red
+    assert np.abs(inside - inside[0]).max() <= 2
+    assert rim[0] - inside[0, 0] > 60

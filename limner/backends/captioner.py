@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from limner.backends.hardware import Plan
 from limner.backends.hub import not_loadable
-from limner.backends.looking import checked_folder, load_model, load_tokenizer
+from limner.backends.looking import LastSeen, checked_folder, load_model, load_tokenizer
 from limner.backends.preprocess import Preprocessing, read_preprocessing
 from limner.types import Picture
 
@@ -44,10 +44,13 @@ class BlipCaptioner:
     model: Any
     tokenizer: Any
     preprocessing: Preprocessing
+    _seen: LastSeen[str] = field(default_factory=LastSeen[str])
 
     @torch.inference_mode()
     def caption(self, pictures: Sequence[Picture]) -> list[str]:
         """One sentence of at most 40 tokens for each picture of any size: lower case, no full stop."""
+        if len(pictures) == 1:
+            return [self._seen.of(pictures[0], lambda: self._batch(pictures)[0])]
         batches = [pictures[i : i + _PICTURES_AT_ONCE] for i in range(0, len(pictures), _PICTURES_AT_ONCE)]
         return [sentence for batch in batches for sentence in self._batch(batch)]
 

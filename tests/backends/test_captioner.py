@@ -60,6 +60,23 @@ def test_a_caption_does_not_depend_on_the_other_pictures(captioner: BlipCaptione
     assert [captioner.caption([picture])[0] for picture in SHOWN[:3]] == together[:3]
 
 
+def test_a_picture_that_is_asked_about_again_is_not_captioned_again(
+    captioner: BlipCaptioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, calls = captioner.tokenizer.batch_decode, list[int]()
+
+    def decode(ids: torch.Tensor, **named: bool) -> list[str]:
+        calls.append(len(ids))
+        return said(ids, **named)
+
+    monkeypatch.setattr(captioner.tokenizer, "batch_decode", decode)
+    fresh = pictures((51, 40), (52, 40), (53, 40))
+    first = captioner.caption(fresh[:1])
+    assert captioner.caption([Picture(fresh[0].pixels.copy())]) == first
+    captioner.caption(fresh[1:])
+    assert calls == [1, 2]
+
+
 def test_nothing_shown_nothing_said(captioner: BlipCaptioner) -> None:
     assert captioner.caption([]) == []
 
