@@ -42,6 +42,12 @@ def train_writer(
     ] = 0,
     truth: Annotated[float, typer.Option(min=0, help="Weight of the world's facts in the reward.")] = 0,
     warm: Annotated[int, typer.Option(min=0, help="Rounds in which the value estimate alone learns.")] = 0,
+    gamma: Annotated[
+        float | None, typer.Option(min=0, max=1, help="What a later reward is worth a token earlier (0.99).")
+    ] = None,
+    lam: Annotated[
+        float | None, typer.Option(min=0, max=1, help="How far ahead an advantage looks past the value (0.95).")
+    ] = None,
     negatives: Annotated[bool, typer.Option("--no-negatives", help="No spoiled texts among the samples.")] = False,
     typical: Annotated[bool, typer.Option("--no-typical", help="Sample from all words.")] = False,
     vci: Annotated[bool, typer.Option("--no-vci", help="No content integrity in the value.")] = False,
@@ -53,7 +59,7 @@ def train_writer(
 
     chosen: dict[str, Any] = {"out": out, "data": data, "base": base, "stage": stage, "scores": scores}
     chosen |= {"minutes": minutes, "steps": steps, "seed": seed, "rows": rows, "lora": lora, "depth": depth}
-    chosen |= {"rate": rate, "hard": hard, "truth": truth, "warm": warm}
+    chosen |= {"rate": rate, "hard": hard, "truth": truth, "warm": warm, "gamma": gamma, "lam": lam}
     chosen |= {"no_negatives": negatives, "no_typical": typical, "no_vci": vci}
     tell(train_writer(plan_of(chosen)), json)
 

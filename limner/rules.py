@@ -54,7 +54,11 @@ _COLOURS = {
     "black": "jet ebony charcoal",
 }
 # Nouns in -s that are singular although their ending does not tell, and those in -u and -i whose plural ends in -s.
-_SINGULAR = frozenset("rhinoceros cosmos chaos asbestos".split())
+# The second half are one thing each, though they end like several: «a cat with glasses» has no glass.
+_SINGULAR = frozenset(
+    "rhinoceros cosmos chaos asbestos glasses sunglasses eyeglasses goggles binoculars headphones scissors pliers "
+    "tweezers tongs trousers pants jeans shorts leggings tights pyjamas pajamas clothes".split()
+)
 _WITH_U_OR_I = frozenset(
     "menu emu gnu guru haiku tofu tutu flu bayou caribou tiramisu zebu kudu ski taxi kiwi bikini zucchini yeti "
     "safari rabbi alibi koi sari wasabi tsunami martini salami origami daiquiri okapi".split()

@@ -129,7 +129,11 @@ def test_one_of_a_known_thing_is_itself_and_so_is_one_of_several(name: str) -> N
 
 @pytest.mark.parametrize(
     ("several", "one"),
-    [("menus", "menu"), ("taxis", "taxi"), ("walruses", "walrus"), ("tennis", "tennis"), ("Rhinoceros", "Rhinoceros")],
-)
+    [
+        ("menus", "menu"), ("taxis", "taxi"), ("walruses", "walrus"), ("tennis", "tennis"),
+        ("Rhinoceros", "Rhinoceros"), ("a cat with glasses", "a cat with glasses"), ("red trousers", "red trousers"),
+        ("a wine glass", "a wine glass"),
+    ],
+)  # fmt: skip
 def test_an_s_at_the_end_makes_no_plural(several: str, one: str) -> None:
     assert singular(several) == one
