@@ -83,3 +83,11 @@ python -m limner.train.ship --judge runs/judge-3
 two limner.train.editor --base $W/stable-diffusion --weights $W/editor --rate 0.8 --decay 0.65 --log-snr -1.2 \
     --batch 64 --minutes 64 --out runs/editor-3
 python -m limner.train.ship --editor runs/editor-3/model
+
+# The twelfth day. The text-to-image model on the new weather, with captions that are a style alone; the editor on top of it.
+two limner.train.text_to_image --weights $W/stable-diffusion --autoencoder $W/stable-diffusion/vae --clip $W/clip \
+    --out runs/unet-5 --single-until -1 --single 0.45 --log-snr -0.3 --rate 0.6 --decay 0.8 --batch 72 --minutes 42
+python -m limner.train.ship --unet runs/unet-5/model
+two limner.train.editor --base $W/stable-diffusion --weights $W/editor --rate 0.8 --decay 0.8 --log-snr -1.0 \
+    --batch 64 --minutes 37 --out runs/editor-4
+python -m limner.train.ship --editor runs/editor-4/model
