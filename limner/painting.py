@@ -60,7 +60,6 @@ _SEAM = 0.02
 """How far the edited region fades into its surroundings, as a share of what the model saw. A new background ends at
 the things, within a pixel: it would leave a rim of the old one around them."""
 
-
 _RIM = 0.008
 """How far the detail that things keep fades in from their edge, as a share of what the model saw."""
 
