@@ -45,6 +45,7 @@ def _auto(value: object) -> object:
 
 Side = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_size)]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -110,7 +111,7 @@ class TextToImageRole(_Frozen):
     steps: Steps | None = None
     guidance: Guidance | None = None
     size: Size | None = None
-    rivals: tuple[tuple[str, ...], ...] = ()
+    rivals: tuple[Names, ...] = ()
 
 
 class ScorerRole(_Frozen):

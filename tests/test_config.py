@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from limner.config import Settings, load_profile, load_settings, profile_names
+from limner.config import Settings, TextToImageRole, load_profile, load_settings, profile_names
 from limner.types import BadInput
 
 
@@ -122,3 +123,9 @@ def test_model_may_be_a_folder_or_a_hub_id(tmp_path: Path) -> None:
 def test_unknown_profile_lists_what_exists() -> None:
     with pytest.raises(BadInput, match=r"unknown model 'sd16' \(profiles: embedded, sd15, sdxl"):
         load_profile("sd16")
+
+
+@pytest.mark.parametrize("rivals", [((),), (("flat style", ""),)])
+def test_a_rival_has_names(rivals: tuple[tuple[str, ...], ...]) -> None:
+    with pytest.raises(ValidationError, match="at least 1"):
+        TextToImageRole(source="embedded:stable-diffusion", rivals=rivals)
