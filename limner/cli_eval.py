@@ -22,6 +22,7 @@ def eval_world(
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How strictly to follow the words.")] = None,
     only: Annotated[Literal["drawing", "eyes", "all"], typer.Option(help="Which models to measure.")] = "all",
+    task: Annotated[list[str] | None, typer.Option(help="Only this of drawing: style, say; may be repeated.")] = None,
     model: Model = None,
     json: Json = False,
 ) -> None:
@@ -31,7 +32,7 @@ def eval_world(
     dialogpaint`.
     """
     studio = studio_of(model=model, steps=steps, guidance=guidance)
-    tell(terminal.follow(studio.exams.world(count, seeds, only)), json, terminal.two_tables("rows", "eyes"))
+    tell(terminal.follow(studio.exams.world(count, seeds, only, task or ())), json, terminal.two_tables("rows", "eyes"))
 
 
 @eval_app.command("gptdrawer")

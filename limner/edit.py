@@ -1,8 +1,8 @@
 """DialogPaint's editing step: change a picture as an instruction says, and nothing else.
 
 instruction -> what changes and where -> edit -> verify -> paste back. An attempt that fails its checks is followed by
-another: other scales and seed (Eq. 3), or the region filled anew. Outside the region every pixel stays as it was; a new
-background leaves the things themselves untouched.
+another: other scales and seed (Eq. 3), or the region filled anew. Outside the region every pixel stays as it was; of
+things before a new background only the outermost pixels change, which are half of what was behind them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,20 +20,28 @@ class Exams:
         self.settings, self.tools = settings, tools
 
     def world(
-        self, count: int, seeds: int, only: Literal["drawing", "eyes", "all"] = "all"
+        self,
+        count: int,
+        seeds: int,
+        only: Literal["drawing", "eyes", "all"] = "all",
+        tasks: Sequence[str] = (),
     ) -> Generator[Event, None, dict[str, Any]]:
         """How well the model obeys, by the world's judge, `count` pictures a task with each of `seeds` seeds.
 
-        Then how well the profile's eyes see as many rendered scenes. Returns {"model", "rows", "eyes"}.
+        Then how well the profile's eyes see as many rendered scenes; `tasks` are some of drawing, and leave the eyes
+        out. Returns {"model", "rows", "eyes"}. Raises BadInput for an unknown task.
         """
-        from limner.measure import measure_eyes, measure_world
+        from limner.measure import check_tasks, measure_eyes, measure_world
 
+        check_tasks(tasks)
+        if tasks and only == "eyes":
+            raise BadInput("tasks are of drawing, and only eyes are to be measured", "leave out --only or --task")
         told: dict[str, Any] = {"model": self.tools.profile.name, "rows": [], "eyes": []}
         if only != "eyes":
             changes = self.settings.model_dump(include={"steps", "guidance"}, exclude_none=True)
             painter = self.tools.painter_of(self.tools.profile, **changes)
-            told |= yield from measure_world(painter, count, range(seeds))
-        if only != "drawing":
+            told |= yield from measure_world(painter, count, range(seeds), tasks)
+        if only != "drawing" and not tasks:
             told["eyes"] = yield from measure_eyes(*self.tools.eyes_here, count, range(seeds))
         return told
 

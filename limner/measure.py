@@ -30,8 +30,16 @@ if TYPE_CHECKING:
 JUDGE, VOCABULARY = WEIGHTS / "judge", WEIGHTS / "vocabulary.json"
 
 
-def measure_world(painter: TextToImage, count: int, seeds: Sequence[int]) -> Generator[Event, None, dict[str, Any]]:
-    """GenEval's tasks on held-out combinations, `count` pictures each and seed; returns {"model", "rows"}.
+def check_tasks(tasks: Sequence[str]) -> None:
+    """Raise BadInput for a task of drawing that there is not."""
+    if unknown := [task for task in tasks if task not in world.TASKS]:
+        raise BadInput(f"no task is called {', '.join(unknown)}", f"the tasks are {', '.join(world.TASKS)}")
+
+
+def measure_world(
+    painter: TextToImage, count: int, seeds: Sequence[int], tasks: Sequence[str] = ()
+) -> Generator[Event, None, dict[str, Any]]:
+    """GenEval's `tasks` (none: all) on held-out combinations, `count` pictures each and seed; {"model", "rows"}.
 
     Where the world's art is not here the judge's ceilings are those recorded when it was trained.
     """
@@ -39,7 +47,14 @@ def measure_world(painter: TextToImage, count: int, seeds: Sequence[int]) -> Gen
     ceilings: dict[str, float] = json.loads((JUDGE / "judge.json").read_text()).get("ceilings", {})
     with_art = all(map(art.have_art, palette.styles))
     for step in world.evaluate_world(
-        painter, judge, palette, count=count, seeds=seeds, ceilings=ceilings, with_art=with_art
+        painter,
+        judge,
+        palette,
+        tasks=list(dict.fromkeys(tasks)) or list(world.TASKS),
+        count=count,
+        seeds=seeds,
+        ceilings=ceilings,
+        with_art=with_art,
     ):
         if isinstance(step, Event):
             yield step

@@ -57,11 +57,11 @@ _HIDDEN = 0.3
 """The share of a thing that what is added may cover."""
 
 _SEAM = 0.02
-"""How far the edited region fades into its surroundings, as a share of what the model saw. A new background ends at
-the things, within a pixel: it would leave a rim of the old one around them."""
+"""How far the edited region fades into its surroundings, as a share of what the model saw."""
 
 _RIM = 0.008
-"""How far the detail that things keep fades in from their edge, as a share of what the model saw."""
+"""How far things fade into something new around them, from their edge inwards, as a share of what the model saw: their
+outermost pixels hold as much of what was behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,9 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
         return Site(mask, mask, prompt, bool(wanted), tint=(colour, outline) if colour else None)
     if change.kind == "background":
         ground = find_background(models.eyes, picture) if given is None else given
-        return Site(ground if ground.any() else ~nothing, nothing, seam=0.0)
+        if given is None:
+            ground = dilate(ground, max(1, round(_RIM * min(picture.width, picture.height))))
+        return Site(ground if ground.any() else ~nothing, nothing, seam=_RIM)
     mask = ~nothing if given is None else given
     if change.value == "clear":  # nothing lasts that had drops in front of it
         return Site(mask, nothing)

@@ -52,6 +52,13 @@ _TRANSITIVE = frozenset(
     "pulling driving using making taking doing looking nourishing chasing surrounding reflecting featuring depicting "
     "displaying covering filling saying".split()
 )
+# Things that the lexicon knows only as something else. It has one tag a word.
+_ALSO_THINGS = frozenset(
+    "baguette bear blossom carp cherry clamp coral curry drum dumpling e-mail fly jack-o-lantern key kimono mammoth "
+    "net olive pump ram rose sandal saw seedling skate sled t-rex watch wrench".split()
+)
+_ALWAYS_ADVERBS = ("briefly", "chiefly")
+_POSSESSIVE = ("'s", "’s")
 _SINGULAR_DETERMINERS = frozenset("a an each every another this one".split())
 _PREPOSITIONS = frozenset("of in on with at by from for into onto along across through around against amid".split())
 _SPATIAL_PATTERN = "|".join(phrase.replace(" ", r"\s+") for phrase in SPATIAL)
@@ -59,7 +66,28 @@ _CONCEPT = rf"{SAID}(?:s\b)?"
 _WORD = re.compile(
     rf"(?P<concept>{_CONCEPT})|(?P<spatial>\b(?:{_SPATIAL_PATTERN})\b)|\w+(?:[-'’.&]\w+)*|[^\w\s]", re.IGNORECASE
 )
-_CODES = {"DT": "D", "PRP$": "D", "CD": "N", "NNS": "s", "NNPS": "s", "NN": "n", "NNP": "n", "CC": "C", "MD": "V"}
+# What stands before and after the noun that a phrase must have.
+_DETERMINED = re.compile(r"[DN]A?(?:J(?:,?C?J)*,?C?)?$")
+_COUNTED = re.compile(r"N[JV]*n*$")
+_DESCRIBED = re.compile(r"(?:^|[DN,.PCR])A?J+$")
+_BEGINS = re.compile(r"(?:^|[,.PCRD])$")
+_GOES_ON = re.compile(r",?C?A?V?[JnsN]|A?V|x")
+_NAMES_MORE = re.compile(r"J*[ns]")
+_WIDEST = 12
+"""So many words around a noun tell that it is one."""
+
+_CODES = {
+    "DT": "D",
+    "PRP$": "D",
+    "CD": "N",
+    "NNS": "s",
+    "NNPS": "s",
+    "NN": "n",
+    "NNP": "n",
+    "FW": "n",
+    "CC": "C",
+    "MD": "V",
+}
 _BASE_FORMS = ("VB", "VBP")
 _CODES_BY_START = {"J": "J", "V": "V", "R": "A", "W": "W"}
 
@@ -89,6 +117,7 @@ def tag(text: str) -> list[Token]:
     _mark_introductions(words, codes)
     _settle_verbs(words, codes, [p in _BASE_FORMS for p in penn])
     _settle_agreement([match[0] for match in matches], codes)
+    _settle_heads(words, codes)
     _join_names([match[0] for match in matches], codes)
     return [Token(m[0], m.start(), m.end(), c) for m, c in zip(matches, codes, strict=True)]
 
@@ -118,7 +147,7 @@ def _code(word: str, penn: str) -> str:
         return "U"
     if word in _PREPOSITIONS:
         return "P"
-    if word.endswith(("'s", "’s")):
+    if word.endswith(_POSSESSIVE):
         return "J"
     if word == "that":
         return "W"
@@ -162,6 +191,34 @@ def _settle_agreement(words: Sequence[str], codes: list[str]) -> None:
         plural = codes[i - 1] == "s" and not words[i - 1].endswith(("ss", "us", "is", "as", "ports"))
         if plural and codes[i] == "n" and not words[i].istitle():
             codes[i] = "V"
+
+
+def _settle_heads(words: Sequence[str], codes: list[str]) -> None:
+    """Find nouns that the lexicon takes for something else: «a polar bear», «two teddy bears», «a red key».
+
+    What an article or a number begins, and what adjectives begin where a phrase may, has a noun at its end.
+    """
+    for i in reversed(range(len(codes))):
+        word = words[i]
+        if codes[i] not in ("J", "V", "A"):
+            continue
+        known = word in _ALSO_THINGS or word.removesuffix("s") in _ALSO_THINGS
+        if word.endswith(_POSSESSIVE) or (word.endswith(("ing", "ed")) and not known):
+            continue
+        before, after = "".join(codes[max(i - _WIDEST, 0) : i]), "".join(codes[i + 1 : i + _WIDEST])
+        if codes[i] == "J" and known:
+            noun = not _NAMES_MORE.match(after)
+        elif codes[i] == "J":
+            noun = not _GOES_ON.match(after) and bool(_DETERMINED.search(before))
+        elif codes[i] == "V" and _COUNTED.search(before) and "one" not in words[max(i - 2, 0) : i]:
+            noun = word.endswith("s")
+        elif codes[i] == "V":
+            begins = known and after[:1] != "D" and bool(_BEGINS.search(before))
+            noun = begins or bool(_DESCRIBED.search(before)) or (word == "leaves" and after[:1] != "D")
+        else:
+            noun = word.endswith("fly") or (i > 0 and words[i - 1].endswith(_POSSESSIVE))
+        if noun and word not in _ALWAYS_ADVERBS:
+            codes[i] = "s" if word.endswith("s") and not word.endswith("ss") else "n"
 
 
 def _join_names(words: Sequence[str], codes: list[str]) -> None:

@@ -202,6 +202,8 @@ def test_second_run_takes_another_folder(tiny: list[str]) -> None:
         (["world", "show", "--size", "0"], "a scene of 0 pixels"),
         (["world", "sample", "-n", "0"], "0 scenes cannot be made"),
         (["eval", "world", "-n", "-1"], "limner eval world --help"),
+        (["eval", "world", "--task", "singing"], "no task is called singing"),
+        (["eval", "world", "--task", "style", "--only", "eyes"], "tasks are of drawing"),
         (["frobnicate"], "limner --help"),
         ([], "Missing command"),
     ],

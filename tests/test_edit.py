@@ -226,14 +226,17 @@ def test_what_loses_all_things_has_not_passed() -> None:
     assert result.best.kept < 0.5
 
 
-def test_a_new_background_leaves_the_things_as_they_are() -> None:
+def test_a_new_background_fades_into_the_outermost_pixel_of_things_and_leaves_all_else_of_them() -> None:
     result = edited(PICTURE, "put everything in the desert")
     assert result.best.passed
     assert ground_of(result.best.picture) == "desert"
     assert same_outside(PICTURE, result.best.picture, result.mask)
-    for region in found_in(PICTURE):
-        [thing] = EYES.segmenter.segment(PICTURE, [region.box])
-        assert not (thing & result.mask).any()
+    things = EYES.segmenter.segment(PICTURE, [region.box for region in found_in(PICTURE)])
+    for thing in things:
+        assert np.array_equal(thing & ~result.mask, ~dilate(~thing, 1))
+    [painted] = models().hands.editor.edit([EditRequest(PICTURE, "put everything in the desert", SEED, 3, 5.0, 1.5)])
+    ground = ~np.logical_or.reduce(things)
+    assert np.array_equal(result.best.picture.pixels[ground], painted.pixels[ground])  # no rim of the old one
 
 
 def test_a_background_with_nothing_before_it_may_change_all_over() -> None:

@@ -79,6 +79,15 @@ def test_drawing_alone_looks_at_nothing(
     assert report["eyes"] == []
 
 
+def test_single_tasks_are_drawn_each_once_and_nothing_is_looked_at(
+    profile: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limner.toolbox.Toolbox.eyes_here", None)
+    chosen = ["--task", "style", "--task", "count", "--task", "style"]
+    assert main(["eval", "world", *chosen, "-n", "1", "--model", profile, "--json"]) == 0
+    assert [row["task"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["style", "count"]
+
+
 def test_both_are_two_tables(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "world", "-n", "1", "--model", profile]) == 0
     drawing, looking = capsys.readouterr().out.split("\n\n")

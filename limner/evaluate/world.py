@@ -141,28 +141,29 @@ def evaluate_world(
     judge: FactJudge,
     palette: Palette,
     *,
+    tasks: Sequence[str] = tuple(TASKS),
     count: int = 100,
     seeds: Sequence[int] = (0,),
     ceilings: dict[str, float] | None = None,
     with_art: bool = True,
 ) -> Iterator[Event | Row]:
-    """Draw and judge `count` pictures a task and seed; yields progress Events and one Row a task.
+    """Draw and judge `count` pictures a task and seed; yields progress Events and one Row for each of `tasks`.
 
     `ceilings` are figures recorded earlier, used where `with_art` is False and nothing can be rendered.
     """
-    for number, (task, make) in enumerate(TASKS.items()):
+    for number, task in enumerate(tasks):
         shares: list[float] = []
         truths: list[float] = []
         for seed in seeds:
             rng = Random(f"{task}/{seed}")
-            cases = [make(rng, palette) for _ in range(count)]
+            cases = [TASKS[task](rng, palette) for _ in range(count)]
             shares.append(_share(judge, draw_cases(model, cases, seed), cases))
             if with_art:
                 truths.append(_share(judge, [render(case.scene) for case in cases], cases))
         total = count * len(seeds)
         low, high = wilson(round(mean(shares) * total), total)
         ceiling = mean(truths) if truths else (ceilings or {}).get(task)
-        yield Event("eval", task, number + 1, len(TASKS))
+        yield Event("eval", task, number + 1, len(tasks))
         yield Row(task, total, mean(shares), pstdev(shares), low, high, ceiling)
 
 
