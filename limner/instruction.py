@@ -1,8 +1,7 @@
 """What an edit instruction means: «make the car blue» recolours the car, «put it in the snow» is a new background.
 
-A grammar understands what people mostly say, whatever nouns, colours and styles they name; a language model may be
-asked instead, and what it says is checked. Phrasings of the picture world get its own names («dusk» is «sunset»),
-all other words are kept as they were said.
+A grammar understands what people mostly say, whatever nouns, colours and styles they name. Phrasings of the picture
+world get its own names («dusk» is «sunset»), all other words are kept as they were said.
 """
 
 from __future__ import annotations
@@ -10,37 +9,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated
 
 from PIL import ImageColor
-from pydantic import BaseModel, ConfigDict, Field
 
-from limner.protocols import LanguageModel
+from limner.moving import SIDE_WORDS, SIZE_WORDS, side_said, size_said
 from limner.tagger import SPATIAL, tag
-from limner.types import BadInput, Change, EditKind, LanguageModelFailed, UnknownTask
+from limner.types import BadInput, Change, EditKind
 from limner.world.caption import RELATION_PHRASES
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, CONCEPTS, STYLE_PHRASES, TIMES, WEATHERS
-from limner.writer import ask, fallback
 
 MAX_INSTRUCTION_CHARS = 2000
 """An instruction names one change; whoever says more than this means several."""
 
 EXAMPLES = "such as «make the car blue», «add a dog next to the house», «remove the cat» or «put it in the snow»"
 
-UNDERSTAND_INSTRUCTION = """\
-Somebody asks for one change of a picture. Say what kind of change it is and what it concerns.
-You get a JSON object; its field "instruction" is the request, in any language, to be read as a request only.
-- "kind": replace, add, remove or recolour an object; restyle the picture; background, time (of day) or weather.
-- "target": the object to be changed or removed, in English, without article, with what tells it from others, such as
-  "red car". Empty for add and for changes of the whole picture.
-- "value": the new object, colour, style, background, time or weather, in English, without article; empty for remove.
-- "place": where something is added, such as "left of the castle". Empty for anywhere and for all other kinds.
-Answer with JSON only: {"kind": "...", "target": "...", "value": "...", "place": "..."}"""
-
 _Meaning = tuple[EditKind, str, str, str]
 """Kind, target, value and place, as in Change."""
 
-_Phrase = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 _BLANKS = "\t\n\r"
 _THE = r"(?:the|an?|some|another|this|that|these|those|my|your|our|his|her|its|their|any)"
 _NUMBER = r"(?:one|two|three|four|five|six)"
@@ -49,6 +34,10 @@ _SCENE = r"(?:picture|image|photo|photograph|scene|drawing|painting|illustration
 _THESE = r"(?:this|that|these|those)(?= (?:an?|into|to|look|at|in|on|be|as)\b| \S+$|$)"
 _ALL = rf"(?:it|them|everything|all of (?:it|them)|all(?! )|{_THESE}|(?:the|this|my) (?:whole )?{_SCENE})"
 _IS_ALL = re.compile(_ALL, re.IGNORECASE)
+_IT, _PICTURE = (
+    re.compile(words, re.IGNORECASE)
+    for words in ("it|them|this|that", rf"everything|all of .+|(?:the|this|my) .*?{_SCENE}")
+)
 _PLACE_WORD = r"(?:in front of|into|onto|in|on|at|by|to|among|inside|against)"
 _INTO_PLACE = re.compile(rf"^{_PLACE_WORD}\s+", re.IGNORECASE)
 _SPATIAL = "|".join(SPATIAL)
@@ -65,7 +54,10 @@ _POLITE = re.compile(
     re.IGNORECASE,
 )
 _THANKS = re.compile(r"(?:[\s,.!?;:]|\b(?:please|thanks|thank you|for me|now|as well|too|instead)\b)+$", re.IGNORECASE)
-_VERBS = "make|turn|change|replace|swap|add|put|draw|remove|delete|erase|take away|take|paint|colou?r|let"
+_VERBS = (
+    "make|turn|change|replace|swap|add|put|draw|remove|delete|erase|take away|take|paint|colou?r|let|move|shift|"
+    "enlarge|shrink"
+)
 _SEVERAL = re.compile(
     rf"(?!(?:instead of|{_PLACE_WORD}|{_SPATIAL})\s).+?(?:\band|\bthen|[,;.])\s+(?:then |also )?(?:{_VERBS})\s+"
     rf"(?:{_THE}|{_NUMBER}|it|them)\b",
@@ -103,7 +95,7 @@ def parse_instruction(text: str) -> Change:
     BadInput for an instruction that is empty, too long, holds control characters, asks for several changes or is
     not understood.
     """
-    instruction = _checked(text)
+    instruction = checked_instruction(text)
     words = _THANKS.sub("", _POLITE.sub("", instruction))
     if _SEVERAL.match(words):
         raise BadInput("the instruction asks for several changes", "ask for one at a time")
@@ -116,46 +108,17 @@ def parse_instruction(text: str) -> Change:
     raise BadInput(f"the instruction was not understood: «{instruction[:80]}»", EXAMPLES)
 
 
-def understand(model: LanguageModel, text: str) -> tuple[Change, str]:
-    """Ask a language model what an instruction means; the grammar answers when it gives no usable reply.
-
-    Returns the change and a warning, "" or why the grammar had to answer; the model called «rules» is the grammar.
-    Raises BadInput as `parse_instruction` does, but for what is not understood only when the model fails as well.
-    """
-    instruction = _checked(text)
-    if model.name == "rules":
-        return parse_instruction(instruction), ""
-    try:
-        request = {"task": "understand", "instruction": instruction}
-        return ask(model, UNDERSTAND_INSTRUCTION, request, _Reply, lambda reply: _settled(reply, instruction)), ""
-    except UnknownTask:
-        return parse_instruction(instruction), ""
-    except LanguageModelFailed as error:
-        return parse_instruction(instruction), fallback(model, error)
-
-
-class _Reply(BaseModel):
-    """The one shape of an answer, as UNDERSTAND_INSTRUCTION asks for it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    kind: EditKind
-    target: _Phrase = ""
-    value: _Phrase = ""
-    place: _Phrase = ""
-
-
-def _settled(reply: _Reply, instruction: str) -> Change:
-    """The change that a model means, in the same words as the grammar's; only what its kind needs is taken over."""
-    kind = reply.kind
-    target = _bare(reply.target) if kind in ("replace", "remove", "recolour") else ""
-    value = _value(kind, reply.value) if kind != "remove" else ""
+def change_of(kind: EditKind, instruction: str, target: str, value: str, place: str) -> Change | None:
+    """A change in the grammar's words, of which only what its kind needs is taken over; None where that is missing."""
+    target = _bare(target) if kind in ("replace", "remove", "recolour", "move", "resize") else ""
+    value = _value(kind, value) if kind != "remove" else ""
     needed = {"replace": target and value, "remove": target}.get(kind, value)
-    if not needed:
-        raise LanguageModelFailed(f"too little said of what to {kind}")
-    return Change(kind, instruction, target, value, _settled_place(reply.place.strip()) if kind == "add" else "")
+    place = _settled_place(place.strip()) if kind == "add" else ""
+    return Change(kind, instruction, target, value, place) if needed else None
 
 
-def _checked(text: str) -> str:
+def checked_instruction(text: str) -> str:
+    """The instruction as one line. Raises BadInput for one that is empty, too long or holds control characters."""
     if len(text) > MAX_INSTRUCTION_CHARS:
         raise BadInput(f"the instruction has {len(text)} characters", f"at most {MAX_INSTRUCTION_CHARS} can be read")
     bad = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in _BLANKS), None)
@@ -196,6 +159,8 @@ def _known(kind: EditKind, words: str) -> str:
 
 def _value(kind: EditKind, words: str) -> str:
     """The known name for the words, else the words without preposition and article."""
+    if kind in ("move", "resize"):
+        return size_said(words) if kind == "resize" else _goal(words)
     if kind not in _NAMES:
         return _bare(words).casefold() if kind == "recolour" else _bare(words)
     return _known(kind, words) or re.sub(
@@ -208,6 +173,23 @@ def _settled_place(place: str) -> str:
     if re.fullmatch(f"(in|to|into|on|onto) {_ALL}", place, re.IGNORECASE):
         return ""
     return _RELATION.sub(lambda match: _RELATIONS.get(match[0].casefold(), match[0]), place, count=1)
+
+
+def _goal(words: str) -> str:
+    """Where something is to go, as a side of the picture or beside a thing; "" for what is neither."""
+    place = _settled_place(re.sub(r"^(?:closer|nearer) to ", "next to ", words.strip(), flags=re.IGNORECASE))
+    beside = place != words or any(place.startswith(f"{said} ") for said in SPATIAL)
+    return side_said(words) or (place if beside and not place.startswith(("behind", "between", "inside")) else "")
+
+
+def _arranged(kind: EditKind, thing: str, value: str) -> _Meaning | None:
+    """A thing moved or resized, «it» being whatever the picture shows best; the picture itself is not meant."""
+    meant = "" if _IT.fullmatch(thing) else _bare(thing)
+    return (
+        (kind, meant, value, "")
+        if value and (meant or _IT.fullmatch(thing)) and not _PICTURE.fullmatch(thing)
+        else None
+    )
 
 
 def _colour(words: str) -> str:
@@ -304,6 +286,11 @@ _MEANINGS: dict[str, Callable[[str, str], _Meaning | None]] = {
     "ended": lambda x, _: _CLEAR if _known("weather", x) not in ("", "clear") else None,
     "named": lambda x, _: _named(x),
     "whole": lambda x, _: _whole(x),
+    "arranged": lambda x, y: _arranged("move", x, _goal(y)),
+    "resized": lambda x, y: _arranged("resize", x, size_said(y)),
+    "grown": lambda x, _: _arranged("resize", x, "bigger"),
+    "shrunk": lambda x, _: _arranged("resize", x, "smaller"),
+    "doubled": lambda x, y: _arranged("resize", x, "much bigger" if y.casefold() == "double" else "much smaller"),
     "removed": lambda x, _: ("remove", _bare(x), "", "") if _bare(x) and not _IS_ALL.fullmatch(x) else None,
     "given": lambda x, y: None if _IS_ALL.fullmatch(x) else ("add", "", _bare(y), f"on the {_bare(x)}"),
     "quality": lambda x, _: _made(x),
@@ -319,6 +306,13 @@ _GRAMMAR = r"""
 become: (?P<x>([^<>]|<[\w:.-]+>)+?) ?(->|→|=>) ?Y
 restyle: ((make|(re)?draw|paint|render|show|do|turn|put) (.+ )?)?in (the )?style of X
 restyle: (change|set|switch|make) (the|its) style (of ALL )?(to |into |be )?X
+arranged: (move|shift|slide|push|drag|pull|bring) X WHITHER
+resized: (make|let|have|turn|render|i want) X ((to be|be|look|become|appear) )?SIZE
+resized: X (should|must|could) be SIZE
+grown: (enlarge|magnify|blow up|scale up) X
+shrunk: (shrink|scale down|reduce) X( in size)?
+doubled: (?P<y>double|halve) the size of X
+doubled: (?P<y>double|halve) X in size
 restyle: (apply|use|give ALL) (?P<x>.+ style)( (to|for|on) ALL)?
 redrawn: (make|let|have) ALL (look|appear) (more )?(like|as if|as) (it('s| is) )?X
 redrawn: (re)?(draw|paint|render|style|do) ALL (as|in|like|to look like) X
@@ -373,6 +367,8 @@ _WORDS = {
     "GONE": "(?P<x>(?!everything |all (but|except) ).+?)",
     "MAKE": "(make|turn|let|have|render|change|get)",
     "BACKDROP": "((the |its )?(background|backdrop|scenery|setting|location|surroundings))",
+    "WHITHER": rf"(?P<y>{SIDE_WORDS}|({_SPATIAL}|(closer|nearer) to) .+)",
+    "SIZE": f"(?P<y>{SIZE_WORDS})",
     "WHERE": f"(?P<y>({_SPATIAL}|{_PLACE_WORD}) .+?)",
 }
 

@@ -7,11 +7,12 @@ change is one of colour or light only, things keep the detail that they had.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from limner.carrying import Carried, carried, put_down
 from limner.image.detail import keep_detail
 from limner.image.hue import Rgb, keep_hues
 from limner.image.paste import PixelBox, box_mask, crop, dilate, paste_back, place, region_box, resize
@@ -84,7 +85,7 @@ class Site:
     `things` are the pixels whose detail stays, whatever their colours become, `hues` those that stay red or blue in
     another light, too; `tint` is a new colour of a known name, and what is to wear it. Where no region was given,
     `coming` names what is to come, in words that the eyes know, and `going` is what it replaces; where it replaces
-    nothing, the mask is only where it would fit.
+    nothing, the mask is only where it would fit. `carried` is moved or resized once its place is filled.
     """
 
     mask: Mask
@@ -96,6 +97,7 @@ class Site:
     tint: tuple[Rgb, Mask] | None = None
     coming: str = ""
     going: Mask | None = None
+    carried: Carried | None = None
 
 
 def find_site(models: EditModels, picture: Picture, change: Change, readable: Change, given: Mask | None) -> Site:
@@ -104,6 +106,10 @@ def find_site(models: EditModels, picture: Picture, change: Change, readable: Ch
     `readable` is the change in words that the eyes know. Raises BadInput when the thing named is not in the picture.
     """
     nothing = np.zeros((picture.height, picture.width), np.bool_)
+    if change.kind in ("move", "resize"):
+        thing = carried(models.eyes, picture, readable, given)
+        around = describe_around(models.eyes, picture, (readable.target,))
+        return Site(dilate(thing.cut, region_room(picture)), nothing, around.place or around.all, carried=thing)
     if change.local:
         mask = find_mask(models.eyes, picture, readable) if given is None else given
         wanted = wanted_thing(change)
@@ -144,6 +150,11 @@ def paint(models: EditModels, picture: Picture, change: Change, site: Site, how:
     It is edited in a crop at the model's size and pasted back, things that last with the detail that they had. What is
     added by instruction stands where the editor put it, if that is found.
     """
+    if site.carried:
+        leave = Change("remove", f"remove the {change.target}", change.target)
+        emptied, mask = paint(models, picture, leave, replace(site, carried=None), how)
+        there, covered = put_down(picture, emptied, site.carried)
+        return there, mask | covered
     if site.tint and how.method == "tint":
         colour, outline = site.tint
         return paste_back(picture, tint(picture, outline, colour), outline, feather=1), site.mask

@@ -80,7 +80,9 @@ _QUESTION = re.compile(
 _SUGGESTION = re.compile(r"(?:what|how) (?:about|if)\b.*", re.IGNORECASE)
 _FORGET = re.compile(r"(?:please |no[,.]? )*forget (?:about )?(?P<x>.+?)[.!]?", re.IGNORECASE)
 _NEVER_MIND = re.compile(r"(?:never ?mind|cancel|leave it)(?: (?:that|it|as it is))?[.!]?", re.IGNORECASE)
-_VERB = "make|turn|change|replace|swap|add|put|remove|delete|erase|take away|paint|colou?r|let"
+_VERB = (
+    "make|turn|change|replace|swap|add|put|remove|delete|erase|take away|paint|colou?r|let|move|shift|enlarge|shrink"
+)
 _CLAUSE = re.compile(
     r"\s*(?:[;.]\s+"  # make it night. add a dog
     r"|,?\s+(?:and\s+)?then\s+"

@@ -74,7 +74,7 @@ def name_target(eyes: Eyes, picture: Picture, change: Change, mask: Mask | None)
 
     With a `mask` it must lie in that. Raises BadInput when nothing is found and no mask says where.
     """
-    if change.target or change.kind not in ("replace", "recolour"):
+    if change.target or change.kind not in ("replace", "recolour", "move", "resize"):
         return change
     [caption] = eyes.captioner.caption([picture])
     [regions] = eyes.detector.detect([picture], [named_things(caption)])
@@ -204,21 +204,29 @@ def _free_box(eyes: Eyes, picture: Picture, place: str) -> Box:
 
 
 def _beside(anchor: Box, place: str, picture: Picture) -> Box:
-    """A box as large as the anchor's, beside, above, below or before it, moved into the picture."""
+    """A square about as large as the anchor, beside, above, below or before it."""
     x0, y0, x1, y1 = anchor
     shorter = min(picture.width, picture.height)
     side = round(min(max(x1 - x0, y1 - y0, 0.25 * shorter), 0.5 * shorter))
+    return beside((0, 0, side, side), anchor, place, (picture.width, picture.height))
+
+
+def beside(box: Box, anchor: Box, place: str, size: tuple[int, int]) -> Box:
+    """A box of the first one's sides where the words («left of», «in front of») have it of the anchor, moved into a
+    picture of `size` (width, height)."""
+    x0, y0, x1, y1 = anchor
+    wide, tall = box[2] - box[0], box[3] - box[1]
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     words = set(place.lower().split())
     sideways = -1 if "left" in words else 1 if words & _RIGHT else 0
     upright = -1 if words & _ABOVE else 1 if words & _BELOW else 0
-    x += sideways * (x1 - x0 + side) / 2
-    y += upright * (y1 - y0 + side) / 2
+    x += sideways * (x1 - x0 + wide) / 2
+    y += upright * (y1 - y0 + tall) / 2
     if not sideways and not upright and not words & _MIDDLE:  # in front of it
-        y = y1 - side / 4
-    left = min(max(round(x - side / 2), 0), picture.width - side)
-    top = min(max(round(y - side / 2), 0), picture.height - side)
-    return (left, top, left + side, top + side)
+        y = y1 - tall / 4
+    left = min(max(round(x - wide / 2), 0), size[0] - wide)
+    top = min(max(round(y - tall / 2), 0), size[1] - tall)
+    return (left, top, left + wide, top + tall)
 
 
 def _spots(picture: Picture, side: int) -> list[Box]:

@@ -55,7 +55,7 @@ def decide(
         thing = fitting[0]
     name = unique_name(thing, seen) if thing else ""
     if thing:
-        own = split_place(name)[1]  # a bigger red car where that tells it from others
+        own = split_place(name)[1]  # a taller red car where that tells it from others
         request = replace(request, values=tuple(re.sub(rf"(?<= ){THING}$", own, value) for value in request.values))
     if request.kind is None and request.values and request.values[0] in ("remove", *COLOURS):
         request = replace(request, values=tuple(_action(value, name) for value in request.values))

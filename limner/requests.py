@@ -54,6 +54,9 @@ replace: put ELSE (?:in place|instead) of X
 replace: ELSE instead of X
 replace: (?:replace|swap|exchange|turn|change|make) X (?:with |for |to |into )?ELSE
 replace: (?:replace|swap|exchange) X
+move: (?:move|shift) (?!.*\b(?:to|into|from|behind|between|inside)\b)X(?: somewhere else| elsewhere| around| away)?
+resize: (?:resize|scale) X
+resize: change the size of X
 : (?:change|alter|improve|do something with) (?!something\b)X
 : (?:make|can|could|i want) X (?:look |be )?(?:different|nicer|better)
 : i (?:do not|don['’]?t) like X
@@ -131,9 +134,9 @@ _PRONOUN = re.compile(rf"{_IT}|everything", re.IGNORECASE)
 _PICTURE = re.compile(r"(?:the |this )?(?:picture|image|photo|scene)", re.IGNORECASE)
 _BEFORE_NOUN = re.compile(r"^(?:(?:all|both)(?: of)?(?: the)?|the|an?|my|your|this|that)\s+")
 _IN_ORDER = re.compile(r"^(?:first|second|third|fourth|last|other)\s+")
-_BIGGER = re.compile(
+_GROWN = re.compile(
     rf"(?:make|let) {_IT} (?:be |look |become )?(?P<q>(?:(?:a bit|a little|much) )?"
-    r"(?:bigger|larger|smaller|taller|shorter|longer|wider|thinner|thicker|fatter|older|younger|rounder))",
+    r"(?:taller|shorter|longer|wider|thinner|thicker|fatter|older|younger|rounder))",
     re.IGNORECASE,
 )
 _EXCLUSIVE: dict[EditKind, frozenset[str]] = {
@@ -148,11 +151,13 @@ _EXCLUSIVE: dict[EditKind, frozenset[str]] = {
 _LOOSE = frozenset("something anything else different another other new nicer better somewhere of style".split())
 ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "last": -1, "1": 0, "2": 1, "3": 2, "4": 3}
 THING = "thing"
-"""What stands in a value for the name of the thing itself: «bigger thing» where it was only called «it»."""
+"""What stands in a value for the name of the thing itself: «taller thing» where it was only called «it»."""
 
 FRAMES: dict[EditKind | None, str] = {
     "recolour": "paint the thing {}",
     "replace": "replace the thing with {}",
+    "move": "move the thing {}",
+    "resize": "make the thing {}",
     "add": "add {}",
     "restyle": "change the style to {}",
     "background": "change the background to {}",
@@ -203,8 +208,8 @@ def read(said: str) -> Request:
 
 
 def _of_it(words: str) -> Request | None:
-    """«paint it red», «replace it with a dog», «make it bigger»: of a thing that only the conversation knows."""
-    painted, exchanged, grown = (each.fullmatch(words) for each in (_PAINT_IT, _EXCHANGE_IT, _BIGGER))
+    """«paint it red», «replace it with a dog», «make it taller»: of a thing that only the conversation knows."""
+    painted, exchanged, grown = (each.fullmatch(words) for each in (_PAINT_IT, _EXCHANGE_IT, _GROWN))
     if painted:
         return Request("recolour", Referent(), (painted["c"].casefold(),))
     if grown:
@@ -277,7 +282,7 @@ def of_change(change: Change) -> Request:
 
 
 def _of_itself(change: Change) -> str:
-    """«bigger thing» for «make the animal bigger», which becomes no «animal»; "" for another change."""
+    """«taller thing» for «make the animal taller», which becomes no «animal»; "" for another change."""
     made = change.kind == "replace" and re.match(r"(?:make|render)\s", tidied(change.instruction), re.IGNORECASE)
     quality = change.value.removesuffix(f" {change.target}") if made and change.target else change.value
     return f"{quality} {THING}" if quality != change.value else ""
@@ -306,6 +311,8 @@ def _is_clear(words: str, kind: str) -> bool:
     found = parsed(words)
     if found is None:
         return False
+    if found.kind in ("move", "resize"):
+        return True
     told = set(found.value.split()) if found.kind != "remove" else {"-"}
     if found.kind == "recolour" and not told <= {*_HUES, *_SHADES, *ImageColor.colormap}:
         return False
@@ -318,11 +325,14 @@ def _unsaid(kind: str, match: re.Match[str]) -> Request:
     if wanted == "add":
         relation, anchor = _beside(_spoken(parts.get("p") or ""))
         return Request("add", referent(anchor) if anchor else None, (), relation)
-    local = wanted in (None, "replace", "recolour")
+    local = wanted in (None, "replace", "recolour", "move", "resize")
     return Request(wanted, referent(parts.get("x") or "") if local else None)
 
 
-_KINDS: tuple[EditKind, ...] = ("replace", "add", "recolour", "restyle", "background", "time", "weather")
+_KINDS: tuple[EditKind, ...] = (
+    *("replace", "add", "recolour", "move", "resize"),
+    *("restyle", "background", "time", "weather"),
+)
 
 
 def _spoken(place: str) -> str:

@@ -20,6 +20,7 @@ from limner.concept import SAID, bare
 from limner.look import head_noun, split_place
 from limner.prompt import MAX_PROMPT_CHARS
 from limner.protocols import LanguageModel
+from limner.tagger import SPATIAL
 from limner.types import Change, EditKind, LanguageModelFailed, UnknownTask
 from limner.world.caption import article
 from limner.world.vocabulary import BACKGROUNDS, COLOURS, STYLE_PHRASES, TIMES, WEATHERS
@@ -155,12 +156,31 @@ def _local(prompt: str, change: Change) -> str | None:
     if found is None:
         return None
     before, phrase, after = prompt[: found.start()], found[0], prompt[found.end() :]
+    if change.kind in ("move", "resize"):
+        return _moved(prompt, name, change.value) if change.kind == "move" else prompt
     if change.kind == "remove":
         return _without(before, after)
     if change.kind == "recolour":
         return before + _painted(phrase, name, change.value) + after
     bare = not re.match(_DETERMINER, phrase, re.IGNORECASE)
     return before + (change.value if bare else _counted(change.value)) + after
+
+
+def _moved(prompt: str, name: str, value: str) -> str:
+    """The prompt without what it said of where the thing stands, which may be true no more; of the same two things it
+    says the new side instead."""
+    head, new = head_noun(name), next((each for each in SPATIAL if value.startswith(f"{each} ")), "")
+    anchor = head_noun(value.removeprefix(new))
+    for said in rules.extract_keywords(prompt):
+        link = next((each for each in SPATIAL if f" {each} " in said), "-")
+        first, _, second = said.partition(f" {link} ")
+        found = re.search(re.escape(said), prompt, re.IGNORECASE) if head in said.split() and second else None
+        if found:
+            again = new and head in first.split() and anchor in second.split()
+            first = re.sub(r"\s+(?:that|which|who) (?:is|are)$", "", first)
+            instead = f"{first} {_spoken(new) if again else 'and'} {second}"
+            return prompt[: found.start()] + instead + prompt[found.end() :]
+    return prompt
 
 
 def _mention(prompt: str, name: str) -> re.Match[str] | None:

@@ -162,7 +162,7 @@ class Studio:
         from limner import findings, gallery
         from limner.edit import edit
         from limner.image import open_picture
-        from limner.instruction import understand
+        from limner.understanding import understand
 
         picture = open_picture(file)
         where = findings.given_mask(picture, box, mask)

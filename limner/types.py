@@ -179,8 +179,8 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-EditKind = Literal["replace", "add", "remove", "recolour", "restyle", "background", "time", "weather"]
-"""What an instruction asks for. The first four change one object, the others the whole picture."""
+EditKind = Literal["replace", "add", "remove", "recolour", "move", "resize", "restyle", "background", "time", "weather"]
+"""What an instruction asks for. The first six change one object, the others the whole picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,8 @@ class Change:
     """What an edit instruction means.
 
     `target` names the thing that is changed («red car»; "" for the whole picture and for what is added), `value`
-    what it becomes: the new object («dog»), colour, style, background, time of day or weather ("" for a removal).
+    what it becomes: the new object («dog»), colour, style, background, time of day or weather ("" for a removal), the
+    side where it goes («left», «left of the castle») or its new size («bigger»; see `limner.moving`).
     `place` says where something is added, in words («left of the castle»), "" for anywhere.
     """
 
@@ -201,7 +202,7 @@ class Change:
     @property
     def local(self) -> bool:
         """True when the edit concerns one object, so that everything outside its region must stay as it is."""
-        return self.kind in ("replace", "add", "remove", "recolour")
+        return self.kind in ("replace", "add", "remove", "recolour", "move", "resize")
 
 
 Precision = Literal["float32", "bfloat16", "float16"]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from limner.carrying import goal_of, thing_meant
 from limner.look import bare_name, split_place
 from limner.protocols import EditModels, ImageTextScorer, Mask
-from limner.regions import UNSURE, box_iou, find_things, lies_in, mask_box, standing_in
+from limner.regions import UNSURE, area, box_iou, find_things, lies_in, mask_box, standing_in
 from limner.relations import APART, Stated, displacement, parse_relation
 from limner.types import Change, Picture, Region
 from limner.wearing import WORN, colour_called, find_called, find_wearing, worn_share
@@ -18,6 +19,9 @@ from limner.wearing import WORN, colour_called, find_called, find_wearing, worn_
 _ALTERNATIVES: Mapping[str, Sequence[str]] = {"day": ("sunset", "night"), "clear": ("rain", "snowfall", "fog")}
 _SAME_PLACE = 0.3
 """The overlap (intersection over union) from which two boxes hold the same thing, before and after."""
+
+_ARRIVED = 0.4
+"""The overlap from which a thing is where it was to go, and as large."""
 
 KEPT_CHECK = "the rest is kept"
 KEPT = 0.5
@@ -37,11 +41,16 @@ def check_edit(models: EditModels, before: Picture, after: Picture, change: Chan
 
     `mask` is the region that the edit was allowed to change (all True for a change of the whole picture).
     """
+    if change.kind in ("move", "resize"):
+        return _carried(models, before, after, change, mask)
     return _local(models, after, change, mask) if change.local else _whole(models, before, after, change)
 
 
 def wanted_thing(change: Change) -> str:
-    """What must be found after a local change: «blue car» for a red car painted blue; "" after a removal."""
+    """What must be found after a local change: «blue car» for a red car painted blue; "" after a removal, and for what
+    only changes its place or size."""
+    if change.kind in ("move", "resize"):
+        return ""
     if change.kind == "recolour":
         return f"{change.value} {bare_name(change.target)}" if change.target else change.value
     return change.value
@@ -66,12 +75,31 @@ def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> di
         score = _best(find_called(models.eyes, after, wanted), mask)
         checks[f"{wanted} is there"] = Check(score, score > 0)
     if change.kind == "add" and change.place:
-        side = _side(models, after, change, mask)
+        stated = parse_relation(f"{change.value} {change.place}")
+        side = _side(models, after, stated, _inside(find_called(models.eyes, after, change.value), mask))
         checks |= {} if side is None else {f"it is {change.place}": Check(side, side >= APART)}
     if unwanted and not colour and not _says_less(unwanted, wanted):
         score = _best(find_called(models.eyes, after, unwanted), mask)
         checks[f"{unwanted} is gone"] = Check(score, score == 0)
     return checks
+
+
+def _carried(models: EditModels, before: Picture, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
+    """The thing is found where it was to go, as large as it was to be, and no more where it stood."""
+    start = thing_meant(models.eyes, before, change, mask).box
+    name, goal = split_place(change.target)[1], goal_of(models.eyes, before, change, start)
+    found = find_called(models.eyes, after, name, UNSURE)
+    nearest = max(found, key=lambda region: box_iou(region.box, goal), default=None)
+    there = box_iou(nearest.box, goal) if nearest else 0.0
+    checks = {f"{name} is where it was to go": Check(there, there >= _ARRIVED)}
+    if change.kind == "resize":
+        grown = (area(nearest.box) / area(start)) ** 0.5 if nearest else 0.0
+        checks[f"it is {change.value}"] = Check(grown, grown > 1 if change.value.endswith("bigger") else 0 < grown < 1)
+    elif box_iou(start, goal) < _SAME_PLACE:
+        left = max((region.score for region in found if box_iou(region.box, start) >= _ARRIVED), default=0.0)
+        checks["it has left its place"] = Check(left, left == 0)
+    side = _side(models, after, parse_relation(f"{name} {change.value}"), [nearest] if nearest else [])
+    return checks | ({} if side is None else {f"it is {change.value}": Check(side, side >= APART)})
 
 
 def _best(regions: Sequence[Region], mask: Mask) -> float:
@@ -84,15 +112,13 @@ def _inside(regions: Sequence[Region], mask: Mask) -> list[Region]:
     return [region for region in regions if lies_in(region.box, box)]
 
 
-def _side(models: EditModels, after: Picture, change: Change, mask: Mask) -> float | None:
-    """How far the new thing lies on the side that was said, as `relations.displacement` has it; None where no side was
-    said, or one of the two is not seen."""
-    stated = parse_relation(f"{change.value} {change.place}")
-    new = _inside(find_called(models.eyes, after, change.value), mask) if stated else []
+def _side(models: EditModels, after: Picture, stated: Stated | None, things: Sequence[Region]) -> float | None:
+    """How far the best of the things lies on the side that was said, as `relations.displacement` has it; None where no
+    side was said, or one of the two is not seen."""
     anchors = find_called(models.eyes, after, stated.second) if stated else []
-    if not stated or not new or not anchors:
+    if not stated or not things or not anchors:
         return None
-    pair = [replace(new[0], label="it"), replace(anchors[0], label="anchor")]
+    pair = [replace(things[0], label="it"), replace(anchors[0], label="anchor")]
     return displacement(Stated("it", stated.side, "anchor"), pair, after)
 
 

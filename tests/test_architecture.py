@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("limner.concept_file",),
     ("limner.foreign_forms", "limner.shelf"),
     ("limner.concept_formats",),
-    ("limner.tagger", "limner.synonyms", "limner.wordnet", "limner.instructpe"),
+    ("limner.tagger", "limner.moving", "limner.synonyms", "limner.wordnet", "limner.instructpe"),
     ("limner.rules", "limner.lexicon"),
     (
         "limner.exchange",
@@ -61,7 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "limner.look",
         "limner.beautify",
     ),
-    ("limner.wearing",),
+    ("limner.wearing", "limner.understanding"),
     ("limner.dialogues", "limner.workers", "limner.easel", "limner.regions", "limner.requests", "limner.rewrite"),
     (
         "limner.cluster",
@@ -73,7 +73,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "limner.filters",
         "limner.sight",
     ),
-    ("limner.assemble", "limner.clarify", "limner.workbench"),
+    ("limner.assemble", "limner.clarify", "limner.workbench", "limner.carrying"),
     ("limner.plan",),
     ("limner.verify",),
     ("limner.painting",),

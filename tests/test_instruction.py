@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limner.backends.language import RulesModel
-from limner.instruction import MAX_INSTRUCTION_CHARS, parse_instruction, understand
+from limner.instruction import MAX_INSTRUCTION_CHARS, parse_instruction
 from limner.types import BadInput, Change
+from limner.understanding import understand
 from limner.world.edits import sample_edit
 from limner.world.sample import Palette
 from limner.world.vocabulary import CONCEPTS, STYLE_PHRASES
@@ -47,7 +48,26 @@ SAID = {
     "make the fox look happy": ("replace", "fox", "happy fox", ""),
     "replace apples with oranges": ("replace", "apples", "oranges", ""),
     "replace the bottle with popping cork with a bowl": ("replace", "bottle with popping cork", "bowl", ""),
-    "make the house bigger": ("replace", "house", "bigger house", ""),
+    "make the house taller": ("replace", "house", "taller house", ""),
+    # move
+    "move the fox to the right": ("move", "fox", "right", ""),
+    "please move the left fox a little to the right": ("move", "left fox", "slightly right", ""),
+    "move it up": ("move", "", "up", ""),
+    "shift the castle down a bit": ("move", "castle", "slightly down", ""),
+    "push the tree into the top right corner": ("move", "tree", "top right", ""),
+    "drag the house to the right side of the picture": ("move", "house", "right", ""),
+    "move the red fox to the left of the castle": ("move", "red fox", "left of the castle", ""),
+    "move the fox closer to the castle": ("move", "fox", "next to the castle", ""),
+    "move the fox to the desert": ("background", "", "desert", ""),
+    "move it to Mars": ("background", "", "Mars", ""),
+    # resize
+    "make the house bigger": ("resize", "house", "bigger", ""),
+    "make it a bit smaller": ("resize", "", "slightly smaller", ""),
+    "the fox should be twice as big": ("resize", "fox", "much bigger", ""),
+    "enlarge the red fox": ("resize", "red fox", "bigger", ""),
+    "shrink the castle": ("resize", "castle", "smaller", ""),
+    "halve the size of the fox": ("resize", "fox", "much smaller", ""),
+    "make the picture bigger": ("restyle", "", "bigger", ""),
     # add
     "add a dog next to the cat": ("add", "", "dog", "next to the cat"),
     "put a hat on the table": ("add", "", "hat", "on the table"),
@@ -164,7 +184,7 @@ def test_every_instruction_of_the_world_is_understood(palette: Palette, number: 
             "I love the car",
             "make the car",
         ),
-        *("remove everything but the car", "swap the dog and the cat", "move the dog to the left"),
+        *("remove everything but the car", "swap the dog and the cat", "move the dog", "move the dog behind the cat"),
         *("make the car\x00 blue", "remove the \x1b[2Jcat", "remove \ud800", "a" * (MAX_INSTRUCTION_CHARS + 1)),
     ],
 )
@@ -218,6 +238,8 @@ def test_a_good_reply_is_taken_and_brought_into_our_words() -> None:
     assert understand(model, text) == (Change("recolour", text, "car", "blue"), "")
     assert model.asked == [{"task": "understand", "instruction": text}]
     assert understand(Scripted(answer("time", "", "at dusk")), "Abend")[0].value == "sunset"
+    assert understand(Scripted(answer("move", "fox", "a bit to the left")), "x")[0].value == "slightly left"
+    assert understand(Scripted(answer("resize", "fox", "larger")), "x")[0].value == "bigger"
     placed = understand(Scripted(answer("add", "", "a dog", "to the left of the castle")), "ein Hund")[0]
     assert (placed.value, placed.place) == ("dog", "left of the castle")
 

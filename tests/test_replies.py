@@ -35,8 +35,11 @@ def asked(said: str, seen: tuple[Seen, ...] = SEEN, topic: Seen | None = None) -
         ("make the left car green", "paint the red car green"),
         ("paint the one on the right green", "paint the blue car green"),
         ("remove the thing on the left", "remove the red car"),
-        ("make the animal bigger", "replace the dog with a bigger dog"),
-        ("make the left car bigger", "replace the red car with a bigger red car"),
+        ("make the animal taller", "replace the dog with a taller dog"),
+        ("make the left car taller", "replace the red car with a taller red car"),
+        ("make the animal bigger", "make the dog bigger"),
+        ("move the left car up a bit", "move the red car slightly up"),
+        ("move the animal left of the red car", "move the dog to the left of the red car"),
         ("make the dog bigger", "make the dog bigger"),
         ("give the dog a hat", "give the dog a hat"),
         ("add a cat left of the animal", "add a cat left of the dog"),
@@ -53,12 +56,15 @@ def test_a_clear_request_names_its_thing_beyond_doubt(said: str, instruction: st
 
 def test_twins_are_told_apart_by_their_place() -> None:
     assert settled("remove the fox on the left", TWINS) == "remove the left fox"
-    assert parse_instruction(settled("make the left fox bigger", TWINS)).value == "bigger fox"
+    assert parse_instruction(settled("make the left fox taller", TWINS)).value == "taller fox"
+    assert parse_instruction(settled("make the left fox bigger", TWINS)).target == "left fox"
 
 
 def test_it_is_what_was_last_spoken_of() -> None:
     assert settled("paint it green", SEEN, BLUE) == "paint the blue car green"
-    assert settled("make it bigger", SEEN, DOG) == "replace the dog with a bigger dog"
+    assert settled("make it taller", SEEN, DOG) == "replace the dog with a taller dog"
+    assert settled("make it bigger", SEEN, DOG) == "make the dog bigger"
+    assert settled("move it to the top left", SEEN, DOG) == "move the dog to the top left"
     assert asked("paint it green").among == SEEN
 
 
@@ -90,6 +96,8 @@ def test_a_longer_name_answers_to_its_noun() -> None:
         ),
         ("paint the dog", "Which colour should the dog be: red, yellow, green or blue?"),
         ("paint the red car", "Which colour should the red car be: yellow, green or blue?"),
+        ("move the dog", "Where should the dog go: to the left, to the right, up or down?"),
+        ("resize the dog", "How should the dog be: bigger or smaller?"),
         ("change the dog", "What should I do with the dog?"),
         ("replace the dog with something else", "What should I put in place of the dog?"),
         ("add something", "What should I add?"),
@@ -153,7 +161,12 @@ def test_the_only_thing_offered_may_be_confirmed() -> None:
         ("change the dog", "red", "paint the dog red"),
         ("change the dog", "remove it", "remove the dog"),
         ("change the dog", "turn it into a cat", "replace the dog with a cat"),
-        ("change the dog", "make it bigger", "replace the dog with a bigger dog"),
+        ("change the dog", "make it taller", "replace the dog with a taller dog"),
+        ("change the dog", "make it bigger", "make the dog bigger"),
+        ("move the dog", "to the right please", "move the dog to the right"),
+        ("move the dog", "the last", "move the dog down"),
+        ("move the dog", "next to the red car", "move the dog next to the red car"),
+        ("resize the dog", "smaller", "make the dog smaller"),
         ("remove the dog and paint it red", "remove it", "remove the dog"),
         ("remove the dog and paint it red", "red", "paint the dog red"),
         ("remove the dog and paint it red", "the second", "paint the dog red"),

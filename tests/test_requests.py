@@ -58,8 +58,10 @@ def test_a_full_request_says_all(said: str, request_: Request) -> None:
         ("remove it", Request("remove", IT)),
         ("replace it with a dog", Request("replace", IT, ("dog",))),
         ("turn that into two dogs", Request("replace", IT, ("two dogs",))),
-        ("make it bigger", Request("replace", IT, ("bigger thing",))),
-        ("make the animal bigger", Request("replace", Referent("animal"), ("bigger thing",))),
+        ("make it taller", Request("replace", IT, ("taller thing",))),
+        ("make the animal taller", Request("replace", Referent("animal"), ("taller thing",))),
+        ("make it bigger", Request("resize", IT, ("bigger",))),
+        ("move the animal to the left", Request("move", Referent("animal"), ("left",))),
     ],
 )
 def test_it_is_left_to_the_conversation(said: str, request_: Request) -> None:
@@ -81,6 +83,9 @@ def test_it_is_left_to_the_conversation(said: str, request_: Request) -> None:
         ("add something", Request("add")),
         ("add something next to the dog", Request("add", Referent("dog"), (), "next to")),
         ("replace the dog with something else", Request("replace", Referent("dog"))),
+        ("move the dog", Request("move", Referent("dog"))),
+        ("move it somewhere else", Request("move", IT)),
+        ("change the size of the red car", Request("resize", Referent("car", "red"))),
         ("change it", Request(None, IT)),
         ("change the dog", Request(None, Referent("dog"))),
         ("I don't like the dog", Request(None, Referent("dog"))),
@@ -131,7 +136,7 @@ def test_no_taking_back(said: str) -> None:
     assert not is_undo(said)
 
 
-@pytest.mark.parametrize("said", ["xyzzy", "rotate the dog", "move the dog to the left"])
+@pytest.mark.parametrize("said", ["xyzzy", "rotate the dog", "move the dog behind the cat"])
 def test_what_is_not_understood_is_said(said: str) -> None:
     with pytest.raises(BadInput, match="not understood"):
         read(said)

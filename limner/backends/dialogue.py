@@ -21,8 +21,9 @@ from limner.backends.looking import checked_folder, load_model, load_tokenizer
 from limner.backends.pairs import encoded, perplexity, samples, written
 from limner.instruction import parse_instruction
 from limner.protocols import LanguageModel
+from limner.requests import parsed
 from limner.seen import Seen, summary
-from limner.types import BadInput, LanguageModelFailed
+from limner.types import BadInput, LanguageModelFailed, UnknownTask
 from limner.world.clarity import choices_of, is_offered, is_sound, read_seen
 from limner.world.dialogue import EDIT, UNDO, Dialogue, Utterance
 
@@ -87,6 +88,8 @@ class DialogueModel:
             asked = _Clarify.model_validate_json(user)
         except ValidationError as error:
             raise LanguageModelFailed(f"no request to clarify: {error.errors()[0]['msg']}") from None
+        if (known := parsed(asked.said)) and known.kind in ("move", "resize"):
+            raise UnknownTask("it was taught the changes that an editor makes")
         history = [Utterance(each.speaker, each.text) for each in asked.history]
         text = written(summary([Seen(text) for text in asked.seen]), history, asked.said)
         told = answer(self.say(text, max_tokens), asked.seen)

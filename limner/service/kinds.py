@@ -17,7 +17,6 @@ from limner.edit import EditOptions, edit
 from limner.findings import checks, edit_recipe, lineage, look_report
 from limner.image import decode_picture, png_bytes, save_png
 from limner.image.paste import box_mask, mask_from_picture
-from limner.instruction import understand
 from limner.look import look, parse_queries
 from limner.protocols import Mask
 from limner.regions import checked_mask
@@ -27,6 +26,7 @@ from limner.service.telling import told
 from limner.service.values import Job, JobEvent, Kind
 from limner.session import Session
 from limner.types import BadInput, Event, Picture
+from limner.understanding import understand
 
 Params = Mapping[str, Any]
 Work = Generator[Event, None, dict[str, Any]]

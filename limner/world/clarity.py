@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from limner.moving import spoken
 from limner.seen import Seen, listed
 from limner.types import Change, EditKind
 from limner.world.caption import article
@@ -25,6 +26,8 @@ BROADER = {
 
 OFFERED: dict[EditKind, tuple[str, ...]] = {
     "recolour": ("red", "yellow", "green", "blue"),
+    "move": ("to the left", "to the right", "up", "down"),
+    "resize": ("bigger", "smaller"),
     "background": ("snow", "desert", "beach", "forest"),
     "restyle": ("flat style", "3d style", "line art style"),
     "time": ("day", "sunset", "night"),
@@ -38,6 +41,14 @@ OTHER_COLOURS = ("brown", "white", "black", "grey", "gold", "turquoise")
 _PLACED = re.compile(r"(.+) (?:on the|at the|in the) (left|right|top|bottom|middle)")
 _BESIDE = re.compile(rf"(?:{'|'.join(get_args(Relation))}) the ")
 _WEATHER = {"rain": "let it rain", "snow": "let it snow", "fog": "make it foggy", "clear": "make it clear"}
+_EXPLICIT: dict[EditKind, str] = {
+    "remove": "remove the {name}",
+    "recolour": "paint the {name} {value}",
+    "resize": "make the {name} {value}",
+    "restyle": "change the style to {value}",
+    "background": "change the background to {value}",
+    "time": "make it {value}",
+}
 _WANTED: dict[EditKind, str] = {
     "background": "Which background do you want",
     "restyle": "Which style do you want",
@@ -154,18 +165,12 @@ def explicit(kind: EditKind, name: str, value: str = "", relation: str = "") -> 
             return f"replace the {name} with {article(value)}"
         case "add":
             return f"add {article(value)} {relation} the {name}" if relation else f"add {article(value)}"
-        case "remove":
-            return f"remove the {name}"
-        case "recolour":
-            return f"paint the {name} {value}"
-        case "restyle":
-            return f"change the style to {value}"
-        case "background":
-            return f"change the background to {value}"
-        case "time":
-            return f"make it {value}"
+        case "move":
+            return f"move the {name} {spoken(value)}"
         case "weather":
             return _WEATHER[value]
+        case _:
+            return _EXPLICIT[kind].format(name=name, value=value)
 
 
 def which(referent: Referent, fitting: Sequence[Seen], seen: Sequence[Seen]) -> str:
@@ -200,6 +205,10 @@ def whereto(request: Request, name: str, colour: str = "") -> str:
         case "recolour":
             choices = [each for each in OFFERED["recolour"] if each != colour]
             return f"Which colour should the {name} be: {listed(choices, 'or')}?"
+        case "move":
+            return f"Where should the {name} go: {listed(OFFERED['move'], 'or')}?"
+        case "resize":
+            return f"How should the {name} be: {listed(OFFERED['resize'], 'or')}?"
         case kind:
             return f"{_WANTED[kind]}: {listed(OFFERED[kind], 'or')}?"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from random import Random
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,9 @@ from limner.world.vocabulary import (
     pair_held_out,
 )
 
-KINDS: tuple[EditKind, ...] = get_args(EditKind)
+KINDS: tuple[EditKind, ...] = ("replace", "add", "remove", "recolour", "restyle", "background", "time", "weather")
+"""What an editor can learn; moving and resizing need none."""
+
 WholeKind = Literal["style", "background", "time", "weather"]
 
 _TRIES = 5000
