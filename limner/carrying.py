@@ -13,18 +13,25 @@ from limner.image.paste import Mask, PixelBox, box_mask, crop, paste_back, place
 from limner.look import split_place
 from limner.moving import moved, resized, side_said
 from limner.protocols import Eyes
-from limner.regions import beside, find_thing, lies_in, mask_box
+from limner.regions import area, beside, box_iou, find_thing, find_things, lies_in, mask_box, overlap
 from limner.tagger import SPATIAL
 from limner.types import BadInput, Box, Change, Picture, Region
 from limner.wearing import find_called
 
+_SAME = 0.5
+"""The overlap (intersection over union) from which two boxes hold the same thing."""
+
+_HIDDEN = 0.3
+"""The share of a thing from which on it is hidden by what stands before it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Carried:
-    """A thing's pixels (height, width) where it stands, and the box that it shall fill."""
+    """A thing's pixels (height, width) where it stands, the box that it shall fill, and the names of what it hides then."""
 
     cut: Mask
     goal: PixelBox
+    hidden: tuple[str, ...] = ()
 
 
 def carried(eyes: Eyes, picture: Picture, change: Change, within: Mask | None = None) -> Carried:
@@ -41,7 +48,14 @@ def carried(eyes: Eyes, picture: Picture, change: Change, within: Mask | None = 
     if goal == start:
         raise BadInput(f"the {change.target} is there already", "say where else, or by how much")
     x0, y0, x1, y1 = (round(side) for side in goal)
-    return Carried(cut, (x0, y0, x1, y1))
+    return Carried(cut, (x0, y0, x1, y1), tuple(_hidden(eyes, picture, start, goal)))
+
+
+def _hidden(eyes: Eyes, picture: Picture, start: Box, goal: Box) -> list[str]:
+    """What the thing will stand before and did not before."""
+    others = [thing for thing in find_things(eyes, picture) if box_iou(thing.box, start) < _SAME]
+    covered = [[overlap(thing.box, box) > _HIDDEN * area(thing.box) for box in (start, goal)] for thing in others]
+    return [thing.label for thing, (was, will) in zip(others, covered, strict=True) if will and not was]
 
 
 def thing_meant(eyes: Eyes, picture: Picture, change: Change, within: Mask | None = None) -> Region:

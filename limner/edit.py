@@ -131,7 +131,9 @@ def edit(models: EditModels, picture: Picture, options: EditOptions) -> Generato
             break
     best = max(attempts, key=lambda attempt: attempt.merit)
     failed = () if best.passed else (f"no attempt of {len(attempts)} did all that was asked; this is the nearest",)
-    return EditResult(picture, change, best.mask, tuple(attempts), best, (*notes(learned), *failed))
+    hidden = site.carried.hidden if site.carried else ()
+    covers = (f"it stands before the {' and the '.join(hidden)} now",) if hidden else ()
+    return EditResult(picture, change, best.mask, tuple(attempts), best, (*notes(learned), *covers, *failed))
 
 
 def _readable(change: Change, learned: Sequence[Learned]) -> Change:

@@ -9,6 +9,7 @@ import numpy as np
 
 from limner.carrying import goal_of, thing_meant
 from limner.look import bare_name, split_place
+from limner.moving import SIZES
 from limner.protocols import EditModels, ImageTextScorer, Mask
 from limner.regions import UNSURE, area, box_iou, find_things, lies_in, mask_box, standing_in
 from limner.relations import APART, Stated, displacement, parse_relation
@@ -85,7 +86,8 @@ def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> di
 
 
 def _carried(models: EditModels, before: Picture, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
-    """The thing is found where it was to go, as large as it was to be, and no more where it stood."""
+    """The thing is found where it was to go, more than halfway to the size that it was to have, and no more where it
+    stood."""
     start = thing_meant(models.eyes, before, change, mask).box
     name, goal = split_place(change.target)[1], goal_of(models.eyes, before, change, start)
     found = find_called(models.eyes, after, name, UNSURE)
@@ -94,7 +96,8 @@ def _carried(models: EditModels, before: Picture, after: Picture, change: Change
     checks = {f"{name} is where it was to go": Check(there, there >= _ARRIVED)}
     if change.kind == "resize":
         grown = (area(nearest.box) / area(start)) ** 0.5 if nearest else 0.0
-        checks[f"it is {change.value}"] = Check(grown, grown > 1 if change.value.endswith("bigger") else 0 < grown < 1)
+        halfway = SIZES[change.value] ** 0.5
+        checks[f"it is {change.value}"] = Check(grown, grown >= halfway if halfway > 1 else 0 < grown <= halfway)
     elif box_iou(start, goal) < _SAME_PLACE:
         left = max((region.score for region in found if box_iou(region.box, start) >= _ARRIVED), default=0.0)
         checks["it has left its place"] = Check(left, left == 0)

@@ -21,6 +21,7 @@ LINES = (
     "make the thing red",
     "the fox",
     "/forget 2",
+    "make it smaller",
     "remove the animal",
 )
 

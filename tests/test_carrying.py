@@ -90,6 +90,12 @@ def test_a_side_that_has_no_room_is_not_called_reached() -> None:
     assert result.warnings
 
 
+def test_what_it_will_hide_is_said() -> None:
+    result = edited("move the red circle to the bottom left corner")
+    assert result.warnings[0] == "it stands before the blue square now"
+    assert edited("move the red circle to the left").warnings == ()
+
+
 def test_it_is_the_thing_in_the_region_given() -> None:
     twins = show(("red square", (4, 6, 16, 18)), ("red square", (30, 6, 42, 18)))
     result = edited("make it smaller", twins, mask=box_mask((28, 4, 44, 20), 48, 48))
