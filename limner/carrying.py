@@ -27,7 +27,7 @@ _HIDDEN = 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Carried:
-    """A thing's pixels (height, width) where it stands, the box that it shall fill, and the names of what it hides then."""
+    """A thing's pixels (height, width) where it stands, the box that it shall fill, and what it will hide there."""
 
     cut: Mask
     goal: PixelBox
