@@ -40,7 +40,7 @@ def carried(eyes: Eyes, picture: Picture, change: Change, within: Mask | None = 
     Raises BadInput where the thing, or the one that it shall stand beside, is not in the picture, and where the thing
     is there already.
     """
-    box = thing_meant(eyes, picture, change, within).box
+    box = _start(eyes, picture, change, within)
     [cut] = eyes.segmenter.segment(picture, [box])
     cut = cut if cut.any() else box_mask(box, picture.width, picture.height)
     start = mask_box(cut)
@@ -51,6 +51,14 @@ def carried(eyes: Eyes, picture: Picture, change: Change, within: Mask | None = 
     return Carried(cut, (x0, y0, x1, y1), tuple(_hidden(eyes, picture, start, goal)))
 
 
+def _start(eyes: Eyes, picture: Picture, change: Change, within: Mask | None) -> Box:
+    """Where the thing stands: it need not be found where somebody marked it."""
+    if within is None:
+        return find_thing(eyes, picture, change.target).box
+    marked = _marked(eyes, picture, change, within)
+    return marked.box if marked else mask_box(within)
+
+
 def _hidden(eyes: Eyes, picture: Picture, start: Box, goal: Box) -> list[str]:
     """What the thing will stand before and did not before."""
     others = [thing for thing in find_things(eyes, picture) if box_iou(thing.box, start) < _SAME]
@@ -58,13 +66,14 @@ def _hidden(eyes: Eyes, picture: Picture, start: Box, goal: Box) -> list[str]:
     return [thing.label for thing, (was, will) in zip(others, covered, strict=True) if will and not was]
 
 
-def thing_meant(eyes: Eyes, picture: Picture, change: Change, within: Mask | None = None) -> Region:
+def thing_meant(eyes: Eyes, picture: Picture, change: Change, within: Mask) -> Region:
     """The thing that a change names, the best one within the mask where that holds one. Raises BadInput for none."""
-    if within is not None and change.target:
-        found = find_called(eyes, picture, split_place(change.target)[1])
-        if inside := [region for region in found if lies_in(region.box, mask_box(within))]:
-            return inside[0]
-    return find_thing(eyes, picture, change.target)
+    return _marked(eyes, picture, change, within) or find_thing(eyes, picture, change.target)
+
+
+def _marked(eyes: Eyes, picture: Picture, change: Change, within: Mask) -> Region | None:
+    found = find_called(eyes, picture, split_place(change.target)[1]) if change.target else []
+    return next((region for region in found if lies_in(region.box, mask_box(within))), None)
 
 
 def goal_of(eyes: Eyes, picture: Picture, change: Change, start: Box) -> Box:

@@ -149,7 +149,8 @@ def _readable(change: Change, learned: Sequence[Learned]) -> Change:
 
 
 def _check_findable(change: Change, readable: Change) -> None:
-    for said, read in ((change.target, readable.target), (change.place, readable.place)):
+    goal = ((change.value, readable.value),) if change.kind == "move" else ()
+    for said, read in ((change.target, readable.target), (change.place, readable.place), *goal):
         if said and not read:
             raise BadInput(f"nothing tells what {said} is like, so it cannot be found", "say where, --box or --mask")
 

@@ -88,6 +88,8 @@ def _local(models: EditModels, after: Picture, change: Change, mask: Mask) -> di
 def _carried(models: EditModels, before: Picture, after: Picture, change: Change, mask: Mask) -> dict[str, Check]:
     """The thing is found where it was to go, more than halfway to the size that it was to have, and no more where it
     stood."""
+    if not change.target:  # it was marked, and nobody knows what it is like
+        return {}
     start = thing_meant(models.eyes, before, change, mask).box
     name, goal = split_place(change.target)[1], goal_of(models.eyes, before, change, start)
     found = find_called(models.eyes, after, name, UNSURE)

@@ -196,7 +196,14 @@ def test_what_is_like_nothing_is_not_checked_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["remove the <blob>", "make the <blob> green", "add a red square to the left of the <blob>"]
+    "said",
+    [
+        "remove the <blob>",
+        "make the <blob> green",
+        "add a red square to the left of the <blob>",
+        "make the <blob> bigger",
+        "move the red circle to the left of the <blob>",
+    ],
 )
 def test_what_is_like_nothing_cannot_be_found(said: str) -> None:
     with pytest.raises(BadInput, match="nothing tells what .*<blob> is like"):
@@ -206,6 +213,12 @@ def test_what_is_like_nothing_cannot_be_found(said: str) -> None:
 def test_with_a_mask_it_need_not_be_found() -> None:
     result = edited("make the <blob> green", models(likes={"blob": ""}), marked=True, attempts=1)
     assert result.best.checks == {}
+    assert "<blob> cannot be checked" in result.warnings
+
+
+def test_with_a_mask_it_can_be_moved_all_the_same() -> None:
+    result = edited("make the <blob> bigger", models(likes={"blob": ""}), marked=True, attempts=1)
+    assert result.best.changed > 0
     assert "<blob> cannot be checked" in result.warnings
 
 
