@@ -22,7 +22,6 @@ LINES = (
     "the fox",
     "/forget 2",
     "make it smaller",
-    "remove the animal",
 )
 
 
