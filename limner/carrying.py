@@ -14,6 +14,7 @@ from limner.look import split_place
 from limner.moving import moved, resized, side_said
 from limner.protocols import Eyes
 from limner.regions import area, beside, box_iou, find_thing, find_things, lies_in, mask_box, overlap
+from limner.rules import without_article
 from limner.tagger import SPATIAL
 from limner.types import BadInput, Box, Change, Picture, Region
 from limner.wearing import find_called
@@ -84,7 +85,7 @@ def goal_of(eyes: Eyes, picture: Picture, change: Change, start: Box) -> Box:
     if side_said(change.value):
         return moved(start, change.value, size)
     link = next(each for each in SPATIAL if change.value.startswith(f"{each} "))
-    anchor = find_thing(eyes, picture, change.value.removeprefix(link).removeprefix(" the").strip())
+    anchor = find_thing(eyes, picture, without_article(change.value.removeprefix(link)))
     return beside(start, anchor.box, link, size)
 
 
