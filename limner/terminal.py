@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from limner.interrupts import held_while_importing
 from limner.types import Event
 
 Result = TypeVar("Result")
@@ -43,7 +44,10 @@ def follow(work: Generator[Event, None, Result], told: Mapping[str, Callable[[Ev
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with (
+        held_while_importing(),
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+    ):
         bars: dict[str, TaskID] = {}
         try:
             while True:

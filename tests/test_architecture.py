@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "limner.staging",
         "limner.concept",
         "limner.module_names",
+        "limner.interrupts",
         "limner.tensorfile",
         "limner.rating",
     ),
