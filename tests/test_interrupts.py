@@ -20,6 +20,8 @@ time.sleep(0.5)
 (open("imported", "w")).close()
 """
 PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins without
 from limner.interrupts import held_while_importing
 try:
     with held_while_importing("slow"):
@@ -42,11 +44,14 @@ def test_ctrl_c_waits_for_the_import_to_end(tmp_path: Path) -> None:
 
 
 def test_otherwise_it_stops_at_once_and_all_is_as_before() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), held_while_importing("no_such_module"):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), held_while_importing("no_such_module"):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_who_handles_it_already_goes_on_handling_it() -> None:
