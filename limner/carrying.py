@@ -13,17 +13,11 @@ from limner.image.paste import Mask, PixelBox, box_mask, crop, paste_back, place
 from limner.look import split_place
 from limner.moving import moved, resized, side_said
 from limner.protocols import Eyes
-from limner.regions import area, beside, box_iou, find_thing, find_things, lies_in, mask_box, overlap
+from limner.regions import HIDDEN, SAME, area, beside, box_iou, find_thing, find_things, lies_in, mask_box, overlap
 from limner.rules import without_article
 from limner.tagger import SPATIAL
 from limner.types import BadInput, Box, Change, Picture, Region
 from limner.wearing import find_called
-
-_SAME = 0.5
-"""The overlap (intersection over union) from which two boxes hold the same thing."""
-
-_HIDDEN = 0.3
-"""The share of a thing from which on it is hidden by what stands before it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +56,8 @@ def _start(eyes: Eyes, picture: Picture, change: Change, within: Mask | None) ->
 
 def _hidden(eyes: Eyes, picture: Picture, start: Box, goal: Box) -> list[str]:
     """What the thing will stand before and did not before."""
-    others = [thing for thing in find_things(eyes, picture) if box_iou(thing.box, start) < _SAME]
-    covered = [[overlap(thing.box, box) > _HIDDEN * area(thing.box) for box in (start, goal)] for thing in others]
+    others = [thing for thing in find_things(eyes, picture) if box_iou(thing.box, start) < SAME]
+    covered = [[overlap(thing.box, box) > HIDDEN * area(thing.box) for box in (start, goal)] for thing in others]
     return [thing.label for thing, (was, will) in zip(others, covered, strict=True) if will and not was]
 
 

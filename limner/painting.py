@@ -19,6 +19,7 @@ from limner.image.paste import PixelBox, box_mask, crop, dilate, paste_back, pla
 from limner.image.tint import tint
 from limner.protocols import EditModels, EditRequest, FillRequest, Mask
 from limner.regions import (
+    HIDDEN,
     UNSURE,
     area,
     describe_around,
@@ -53,9 +54,6 @@ _STRENGTH: Mapping[EditKind, float] = {"recolour": 0.75}
 
 _DETAIL: Mapping[EditKind, float] = {"restyle": 0.7}
 """The share of a thing's detail that is its old one, less than all where its shading is to be another."""
-
-_HIDDEN = 0.3
-"""The share of a thing that what is added may cover."""
 
 _SEAM = 0.02
 """How far the edited region fades into its surroundings, as a share of what the model saw."""
@@ -204,7 +202,7 @@ def _where_added(models: EditModels, before: Picture, after: Picture, site: Site
     where it hides something. It need not be a good one: only the checks ask for that."""
     things = find_things(models.eyes, before)
     for region in find_called(models.eyes, after, site.coming, UNSURE):
-        hidden = (overlap(region.box, thing.box) > _HIDDEN * area(thing.box) for thing in things)
+        hidden = (overlap(region.box, thing.box) > HIDDEN * area(thing.box) for thing in things)
         if not any(hidden):
             [coming] = models.eyes.segmenter.segment(after, [region.box])
             coming = coming if coming.any() else box_mask(region.box, before.width, before.height)

@@ -31,10 +31,13 @@ UNSURE = 0.4
 _FAINT = 0.2
 """The share of it that is enough for a thing of which the caption speaks."""
 
+HIDDEN = 0.3
+"""The share of a thing from which on it is hidden by what stands before it."""
+
 _MOST = 0.8
 """The share of the picture from which on what is found is its background."""
 
-_SAME = 0.5
+SAME = 0.5
 """The overlap (intersection over union) from which two boxes hold one thing, called by two names."""
 
 _GRID = 7
@@ -131,7 +134,7 @@ def each_once(regions: Sequence[Region], picture: Picture) -> list[Region]:
     kept: list[Region] = []
     for region in regions:
         small = area(region.box) < _MOST * picture.width * picture.height
-        if small and all(box_iou(region.box, other.box) < _SAME for other in kept):
+        if small and all(box_iou(region.box, other.box) < SAME for other in kept):
             kept.append(region)
     return kept
 
