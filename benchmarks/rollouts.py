@@ -43,8 +43,8 @@ def prepare(folder: Path, writer: Path | None) -> None:
     from limner.train.libraries import seed_torch, to_folder
     from limner.train.writer.base import Sizes, load_base, new_model, new_tokenizer
     from limner.train.writer.data import ids_of
+    from limner.train.writer.fit import pieces_of
     from limner.train.writer.rows import corpus
-    from limner.train.writer.run import pieces_of
     from limner.world.instructions import world_rows
 
     rows = list(world_rows(300, 0))

@@ -25,7 +25,8 @@ def train_writer(
     data: Annotated[str, typer.Option(help="world, or a file of InstructPE's rows (.json, .jsonl).")] = "world",
     base: Base = "small",
     stage: Annotated[
-        Literal["sft", "reward", "ppo", "all"], typer.Option(help="By examples, scores of prompts, by reward, or all.")
+        Literal["sft", "reward", "raft", "ppo", "all"],
+        typer.Option(help="By examples, scores of prompts, by its own best texts, by reward, or all."),
     ] = "all",
     scores: Annotated[
         Path | None, typer.Option(help="Scored prompts (JSON lines); without, content integrity alone is rewarded.")
@@ -34,6 +35,10 @@ def train_writer(
     steps: Steps = 10**9,
     seed: Start = 0,
     rows: Annotated[int, typer.Option(min=1, help="How many of the world's rows to learn from.")] = 40_000,
+    labelled: Annotated[
+        int, typer.Option(min=0, help="So many first rows have a target, the others a reward only; 0: all rows.")
+    ] = 0,
+    texts: Annotated[int, typer.Option(min=1, help="Texts for each row without a target, the best to learn from.")] = 4,
     lora: Lora = 0,
     depth: Annotated[int, typer.Option(min=0, help="Blocks that the reward changes; 0 is a third of them.")] = 0,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate by reward; 0 is the base's own.")] = 0,
@@ -59,6 +64,7 @@ def train_writer(
 
     chosen: dict[str, Any] = {"out": out, "data": data, "base": base, "stage": stage, "scores": scores}
     chosen |= {"minutes": minutes, "steps": steps, "seed": seed, "rows": rows, "lora": lora, "depth": depth}
+    chosen |= {"labelled": labelled, "texts": texts}
     chosen |= {"rate": rate, "hard": hard, "truth": truth, "warm": warm, "gamma": gamma, "lam": lam}
     chosen |= {"no_negatives": negatives, "no_typical": typical, "no_vci": vci}
     tell(train_writer(plan_of(chosen)), json)

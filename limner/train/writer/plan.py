@@ -16,7 +16,7 @@ from limner.train.writer.rows import WORLD
 from limner.train.writer.task import Weights
 from limner.types import BadInput
 
-Stage = Literal["sft", "reward", "ppo", "all"]
+Stage = Literal["sft", "reward", "raft", "ppo", "all"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 OPTIONS = ("epochs", "warm", "gamma", "lam")
 """The constants of PPO that a command line may set."""
@@ -24,7 +24,23 @@ OPTIONS = ("epochs", "warm", "gamma", "lam")
 WEIGHTS = ("aesthetic", "preference", "truth")
 """What in the reward has a weight that a command line may set; content integrity has 1."""
 
-_PLAIN = ("out", "base", "data", "stage", "scores", "minutes", "steps", "seed", "rows", "lora", "depth", "rate", "hard")
+_PLAIN = (
+    "out",
+    "base",
+    "data",
+    "stage",
+    "scores",
+    "minutes",
+    "steps",
+    "seed",
+    "rows",
+    "lora",
+    "depth",
+    "rate",
+    "hard",
+    "labelled",
+    "texts",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,12 @@ class Plan:
     rows: int = 40_000
     unseen: int = 200
     """Rows of the world to validate on; of a file every nineteenth is taken."""
+
+    labelled: int = 0
+    """So many first rows keep their targets, and 0 all of them: the others are known by what their prompt must say."""
+
+    texts: int = 4
+    """Texts that RAFT writes for each row without a target."""
 
     exam: int = 200
     """Unseen rows to write for at the end of a stage."""

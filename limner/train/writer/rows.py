@@ -47,6 +47,11 @@ def rows_for(data: str, count: int, unseen: int, seed: int) -> tuple[list[Row], 
     return [row for i, row in enumerate(rows) if i % EVERY], rows[::EVERY]
 
 
+def without_targets(rows: Sequence[Row], labelled: int) -> list[Row]:
+    """The rows with their targets taken away behind the first `labelled`; all as they are where that is 0."""
+    return [row if not labelled or number < labelled else replace(row, y="") for number, row in enumerate(rows)]
+
+
 def pairs_of(rows: Iterable[Row], strange: float = 0.0, seed: int = 0) -> list[tuple[str, str]]:
     """Prefix and target of each row; `strange` is the share that has a word exchanged."""
     rng = Random(seed)

@@ -1,6 +1,6 @@
-"""One writer from rows to a folder: fine-tuned, its rewards learned, sharpened by PPO; every stage resumes.
+"""One writer from rows to a folder: fine-tuned, its rewards learned, taught by its own best texts, sharpened by PPO.
 
-On one thread (OMP_NUM_THREADS=1) a run that was stopped goes on bit for bit as it would have.
+Every stage resumes; on one thread (OMP_NUM_THREADS=1) a run that was stopped goes on bit for bit as it would have.
 
 python -m limner.train.writer.run --data world --base small --out runs/writer
 accelerate launch -m limner.train.writer.run --data rows.jsonl --base FOLDER --out runs/writer --stage ppo
@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from limner.backends.hub import content_hash, weight_files
 from limner.instructpe import BEAUTIFY_TEMPLATE, TEMPLATE, Row
-from limner.train.libraries import seed_torch, to_folder
+from limner.train.libraries import seed_torch
 from limner.train.loop import Budget, start_processes
-from limner.train.writer.base import SMALL, Base, Lora, load_base, merged, new_model, new_tokenizer, with_lora
-from limner.train.writer.data import LENGTH, encode, encode_all
+from limner.train.writer.base import SMALL, Base, load_base, merged
+from limner.train.writer.best import as_good_as_targets, write_best
+from limner.train.writer.data import LENGTH, encode
 from limner.train.writer.descent import Descent
 from limner.train.writer.exam import examine
-from limner.train.writer.group import at_work, device, meet, rank
+from limner.train.writer.fit import fit_pairs, keep_writer, placed, untuned
+from limner.train.writer.group import at_work, meet, rank
 from limner.train.writer.hard import hard_rows
 from limner.train.writer.improve import Job, improve
 from limner.train.writer.log import say
@@ -39,11 +39,12 @@ from limner.train.writer.reward import (
     read_scores,
     train_regressor,
 )
-from limner.train.writer.rows import EVERY, STRANGE, WORLD, corpus, pairs_of, read_pairs, rows_for
-from limner.train.writer.sft import Recipe as SftRecipe
-from limner.train.writer.sft import train_base, train_small
+from limner.train.writer.rows import EVERY, STRANGE, WORLD, corpus, pairs_of, read_pairs, rows_for, without_targets
 from limner.train.writer.task import Judge, writing_task
 from limner.types import BadInput
+
+_ENOUGH = 1000
+"""Rows that are enough to tell what targets score."""
 
 QUICKER = 4.0
 """By so many times the value head's rate is higher than that of the blocks."""
@@ -57,73 +58,47 @@ def train_writer(plan: Plan) -> dict[str, Any]:
     """
     start_processes()
     begin(plan)
-    learned, unseen = rows_for(plan.data, plan.rows, plan.unseen, plan.seed)
-    report: dict[str, Any] = {"rows": len(learned)}
+    rows, unseen = rows_for(plan.data, plan.rows, plan.unseen, plan.seed)
+    rows = without_targets(rows, plan.labelled)
+    labelled = [row for row in rows if row.y]
+    report: dict[str, Any] = {"rows": len(rows), "labelled": len(labelled)}
     if plan.stage in ("sft", "all"):
         with at_work(plan.out / "sft"):
-            report["sft"] = fine_tune(plan, learned, unseen)
+            report["sft"] = fine_tune(plan, labelled, unseen)
     if plan.stage == "reward" or (plan.stage == "all" and plan.scores):
         with at_work(plan.out / "reward"):
             report["reward"] = learn_rewards(plan)
+    if plan.stage == "raft" or (plan.stage == "all" and len(labelled) < len(rows)):
+        with at_work(plan.out / "raft"):
+            report["raft"] = learn_from_best(plan, rows, unseen)
     if plan.stage in ("ppo", "all"):
         with at_work(plan.out / plan.ppo_name):
-            report["ppo"] = reinforce(plan, learned, unseen)
+            report["ppo"] = reinforce(plan, rows, unseen)
     return report
 
 
-def fine_tune(plan: Plan, learned: Sequence[Row], unseen: Sequence[Row]) -> dict[str, Any]:
-    """Stage 1: a writer in `out`/sft/model."""
+def fine_tune(plan: Plan, labelled: Sequence[Row], unseen: Sequence[Row]) -> dict[str, Any]:
+    """Stage 1: a writer in `out`/sft/model. Raises BadInput where no row has a target."""
     folder = plan.out / "sft"
+    base = untuned(plan, folder, corpus(labelled), TEMPLATE)
+    return _fitted(plan, folder, base, _targets(plan, labelled), unseen)
+
+
+def _targets(plan: Plan, labelled: Sequence[Row]) -> list[tuple[str, str]]:
+    return pairs_of(labelled, STRANGE if plan.base == SMALL else 0.0, plan.seed)
+
+
+def _fitted(
+    plan: Plan, folder: Path, base: Base, pairs: Sequence[tuple[str, str]], unseen: Sequence[Row]
+) -> dict[str, Any]:  # fmt: skip
+    """The base fitted to (prefix, target) texts into `folder`/model; what it reaches."""
     began = time.monotonic()
-    strange = STRANGE if plan.base == SMALL else 0.0
-    best = fit_pairs(plan, folder, pairs_of(learned, strange, plan.seed), pairs_of(unseen), corpus(learned), TEMPLATE)
-    base = _placed(load_base(str(folder / "model")), 0)
+    best = fit_pairs(plan, folder, base, pairs, pairs_of(unseen), TEMPLATE)
+    done = placed(load_base(str(folder / "model")), 0)
     return {
         "model": str(folder / "model"), "perplexity": round(best, 4),
-        "minutes": round((time.monotonic() - began) / 60, 1), **examine(base, unseen[: plan.exam]),
+        "minutes": round((time.monotonic() - began) / 60, 1), **examine(done, unseen[: plan.exam]),
     }  # fmt: skip
-
-
-def fit_pairs(
-    plan: Plan, folder: Path, learned: Sequence[tuple[str, str]], unseen: Sequence[tuple[str, str]],
-    texts: Iterable[str], template: str,
-) -> float:  # fmt: skip
-    """Fit the base to (prefix, target) texts into `folder`/model; returns the perplexity on the unseen ones."""
-    small = plan.base == SMALL
-    base = new_small(plan, folder, texts, template) if small else _placed(load_base(plan.base), plan.lora)
-    budget = Budget(minutes=plan.minutes, steps=plan.steps, checkpoint_minutes=3)
-
-    def keep() -> None:
-        kept = Base(plan.base, merged(base.model), base.tokenizer)
-        keep_writer(kept, folder / "model", stage="sft", template=template)
-
-    pool, held = encode_all(base.tokenizer, learned), encode_all(base.tokenizer, unseen[: plan.unseen])
-    if small:
-        return train_small(base, pool, held, budget, folder, seed=plan.seed, keep=keep)
-    return train_base(base, pool, held, SftRecipe(), budget, folder, seed=plan.seed, keep=keep)
-
-
-def new_small(plan: Plan, folder: Path, texts: Iterable[str], template: str) -> Base:
-    """An untrained small writer; a run that goes on keeps the tokenizer that it began with."""
-    kept = folder / "model" / "tokenizer.json"
-    if (folder / "state.safetensors").exists() and kept.exists():
-        tokenizer = load_base(str(kept.parent)).tokenizer
-    else:
-        tokenizer = new_tokenizer(texts, plan.sizes.tokens, pieces_of(template))
-    seed_torch(plan.seed)
-    return _placed(Base(SMALL, new_model(tokenizer, plan.sizes), tokenizer), 0)
-
-
-def pieces_of(template: str) -> list[str]:
-    """What of a template always stands there."""
-    marked = template.replace("{x}", "\0 ").replace("{i}", "\0 ").replace("{raw}", "\0 ")
-    return [piece.strip(" ") for piece in marked.split("\0") if piece.strip(" ")]
-
-
-def _placed(base: Base, lora: int) -> Base:
-    """The base where it is trained, with adapters of this rank where that is not 0."""
-    base.model.to(device())
-    return with_lora(base, Lora(lora)) if lora else base
 
 
 def learn_rewards(plan: Plan) -> dict[str, Any]:
@@ -143,6 +118,27 @@ def learn_rewards(plan: Plan) -> dict[str, Any]:
     return report
 
 
+def learn_from_best(plan: Plan, rows: Sequence[Row], unseen: Sequence[Row]) -> dict[str, Any]:
+    """Stage 3: the fine-tuned writer, fitted also to its own best texts for rows without a target, in `out`/raft/model.
+
+    Raises BadInput where all rows have a target, or none.
+    """
+    folder = plan.out / "raft"
+    base = placed(load_base(str(writer_folder(plan))), 0)
+    judge = Judge(_readable(base, rows), rewards_of(plan), plan.weights)
+    labelled, others = ([i for i, row in enumerate(judge.rows) if bool(row.y) is known] for known in (True, False))
+    if not labelled or not others:
+        raise BadInput(f"{len(labelled)} rows with a target and {len(others)} without", "RAFT needs both; see labelled")
+    least = as_good_as_targets(judge, labelled[:_ENOUGH])
+    found = write_best(base, judge, others, plan.texts, plan.options, plan.seed, folder)
+    kept = [(judge.rows[each.row].prefix, each.text) for each in found if each.score >= least]
+    say(f"{len(kept)} of {len(found)} rows have a text as good as targets are ({least:.3f})")
+    targets = [*_targets(plan, [judge.rows[row] for row in labelled]), *kept]
+    start = base if plan.base == SMALL else placed(base, plan.lora)
+    figures = _fitted(plan, folder, start, targets, unseen)
+    return {"texts": len(found) * plan.texts, "kept": len(kept), "least": round(least, 4), **figures}
+
+
 def writer_folder(plan: Plan) -> Path:
     """The fine-tuned writer. Raises BadInput where that stage has not been run."""
     folder = plan.out / "sft" / "model"
@@ -158,12 +154,14 @@ def rewards_of(plan: Plan) -> list[Regressor]:
 
 
 def reinforce(plan: Plan, learned: Sequence[Row], unseen: Sequence[Row]) -> dict[str, Any]:
-    """Stage 3: the sharpened writer in `out`/ppo/model, or, with a part switched off, in `out`/ppo-no-vci/model."""
-    base = _placed(load_base(str(writer_folder(plan))), plan.lora)
+    """Stage 4: the sharpened writer in `out`/ppo/model, or, with a part switched off, in `out`/ppo-no-vci/model."""
+    tuned = plan.out / "raft" / "model"
+    base = placed(load_base(str(tuned if tuned.exists() else writer_folder(plan))), plan.lora)
     folder = plan.out / plan.ppo_name
     rows = _readable(base, learned)
     if plan.hard:
-        rows = hard_rows(base, rows[: plan.hard], plan.out / f"hard-{plan.seed}-{plan.hard}.json")
+        labelled = [row for row in rows if row.y][: plan.hard]
+        rows = hard_rows(base, labelled, plan.out / f"hard-{plan.seed}-{plan.hard}.json")
     judge = Judge(rows, rewards_of(plan), plan.weights)
     task = writing_task(base.tokenizer, rows, judge, negatives=plan.negatives, room=1)
     seed_torch(plan.seed)
@@ -186,22 +184,6 @@ def _readable(base: Base, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if len(encode(base.tokenizer, row.prefix, row.y)) <= LENGTH]
 
 
-def keep_writer(base: Base, folder: Path, *, stage: str, template: str) -> None:
-    """Save a writer as people load it: weights, tokenizer, and writer.json, which says what it is.
-
-    Another one in the folder stays until this one is whole.
-    """
-    fresh = folder.with_name(f".{folder.name}-new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    to_folder(base.model, fresh)
-    to_folder(base.tokenizer, fresh)
-    note = {"base": base.name, "stage": stage, "template": template, "repetition_penalty": 1.0}
-    note["hash"] = content_hash(weight_files(fresh))
-    (fresh / "writer.json").write_text(json.dumps(note, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
-
-
 def train_beautifier(plan: Plan) -> dict[str, Any]:
     """The same fine-tuning on pairs of a simple prompt and a model-friendly one (DiffChat's prompt beautification)."""
     start_processes()
@@ -210,7 +192,8 @@ def train_beautifier(plan: Plan) -> dict[str, Any]:
     learned, unseen = pairs[1:], pairs[: max(1, len(pairs) // EVERY)]
     texts = (f" {text}" for pair in pairs for text in pair)
     with at_work(plan.out / "sft"):
-        best = fit_pairs(plan, plan.out / "sft", learned, unseen, texts, BEAUTIFY_TEMPLATE)
+        base = untuned(plan, plan.out / "sft", texts, BEAUTIFY_TEMPLATE)
+        best = fit_pairs(plan, plan.out / "sft", base, learned, unseen, BEAUTIFY_TEMPLATE)
     return {"model": str(plan.out / "sft" / "model"), "pairs": len(pairs), "perplexity": round(best, 4)}
 
 
@@ -222,7 +205,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stage", choices=STAGES, default="all")
     parser.add_argument("--scores", type=Path, help="scores of prompts; without them only integrity is rewarded")
-    for name, kind in (("minutes", float), ("steps", int), ("seed", int), ("rows", int), ("lora", int), ("depth", int)):
+    for name, kind in (("minutes", float), ("steps", int), ("seed", int), ("rows", int), ("lora", int), ("depth", int),
+                       ("labelled", int), ("texts", int)):  # fmt: skip
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--rate", type=float, help="of PPO")
     for kind, names in ((int, ("epochs", "warm", "hard")), (float, ("gamma", "lam", *WEIGHTS))):

@@ -36,7 +36,10 @@ class Weights:
 
 
 class Judge:
-    """Scores what was written for rows; the rows' own targets are scored once, and only when one is asked for."""
+    """Scores what was written for rows; the rows' own targets are scored once, and only when one is asked for.
+
+    A row without a target is compared with its prompt before the change.
+    """
 
     def __init__(self, rows: Sequence[Row], regressors: Sequence[Regressor], weights: Weights) -> None:
         self.rows, self.weights = rows, weights
@@ -74,7 +77,7 @@ class Judge:
         missing = [row for row in dict.fromkeys(rows) if (kind, row) not in self._own]
         if missing:
             own = [self.rows[row] for row in missing]
-            scores = self.regressors[kind].score([row.y for row in own], [row.reference for row in own])
+            scores = self.regressors[kind].score([row.y or row.x for row in own], [row.reference for row in own])
             self._own |= {(kind, row): float(score) for row, score in zip(missing, scores, strict=True)}
         return torch.tensor([self._own[kind, row] for row in rows])
 

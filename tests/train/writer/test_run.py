@@ -17,10 +17,11 @@ from limner.staging import sole
 from limner.train.libraries import to_folder
 from limner.train.writer.base import Sizes, load_base, megabytes, new_model, new_tokenizer
 from limner.train.writer.exam import written
+from limner.train.writer.fit import pieces_of
 from limner.train.writer.plan import Plan, plan_of
 from limner.train.writer.ppo import Options
 from limner.train.writer.rows import corpus, estranged, read_pairs, rows_for
-from limner.train.writer.run import pieces_of, train_beautifier, train_writer
+from limner.train.writer.run import train_beautifier, train_writer
 from limner.types import BadInput, ModelUnavailable
 from tests.train.writer.tiny import SIZES, model, rows, tokenizer
 
@@ -62,6 +63,44 @@ def test_a_run_from_rows_to_a_sharpened_writer(tmp_path: Path) -> None:
     log = [json.loads(line) for line in (tmp_path / "out" / "ppo" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in log] == [1, 2, 3]
     assert {"reward", "kl", "beta", "policy_loss", "value_loss", "norm"} <= set(log[0])
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_the_best_texts_for_rows_without_a_target_become_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: bool
+) -> None:
+    import limner.train.writer.run as module
+
+    fitted: list[tuple[str, str]] = []
+    real = module.fit_pairs
+
+    def seen(plan: Plan, folder: Path, base: Any, learned: Any, *others: Any) -> float:
+        fitted[:] = learned
+        return real(plan, folder, base, learned, *others)
+
+    def least(judge: Any, labelled: Any) -> float:
+        return -1.0 if good else 100.0
+
+    monkeypatch.setattr(module, "as_good_as_targets", least)
+    monkeypatch.setattr(module, "fit_pairs", seen)
+    report = train_writer(plan(tmp_path, rows=30, labelled=20, texts=2))
+    assert (report["rows"], report["labelled"], report["raft"]["texts"]) == (30, 20, 20)
+    assert report["raft"]["kept"] == (10 if good else 0)
+    assert len(fitted) == (30 if good else 20)
+    own = {row.y for row in rows()[20:30]}
+    assert not own & {target for _, target in fitted}  # a target that was taken away is nowhere
+    for stage in ("sft", "raft"):
+        assert json.loads((Path(report[stage]["model"]) / "writer.json").read_text())["stage"] == stage
+    last = load_file(Path(report["raft"]["model"]) / "model.safetensors")
+    assert not same(load_file(Path(report["sft"]["model"]) / "model.safetensors"), last)
+    sharpened = load_file(Path(report["ppo"]["model"]) / "model.safetensors")
+    assert bool((sharpened["model.embed_tokens.weight"] == last["model.embed_tokens.weight"]).all())  # begins there
+
+
+def test_where_all_rows_have_targets_there_is_nothing_to_choose(tmp_path: Path, tuned: Path) -> None:
+    (tmp_path / "sft").symlink_to(tuned / "sft")
+    with pytest.raises(BadInput, match="0 without"):
+        train_writer(plan(tmp_path, stage="raft"))
 
 
 @pytest.fixture(scope="module")

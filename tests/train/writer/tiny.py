@@ -11,7 +11,7 @@ import torch
 from limner.instructpe import TEMPLATE, Row
 from limner.train.libraries import seed_torch
 from limner.train.writer.base import Sizes, new_model, new_tokenizer
-from limner.train.writer.run import pieces_of
+from limner.train.writer.fit import pieces_of
 from limner.world.instructions import world_rows
 
 SIZES = Sizes(tokens=360, width=32, inner=48, heads=2, layers=3)
