@@ -39,6 +39,7 @@ def eval_world(
 def eval_gptdrawer(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Scenes.")] = 50,
     rounds: Annotated[int | None, typer.Option(help="Rounds of refinement at most (4).")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Only scenes with a coloured thing and a side.")] = False,
     seed: Seed = None,
     model: Model = None,
     scorer: Scorer = None,
@@ -47,7 +48,7 @@ def eval_gptdrawer(
 ) -> None:
     """Measure what the refinement is worth, against the plain prompt with as many pictures."""
     studio = studio_of(rounds=rounds, seed=seed, model=model, scorer=scorer, llm=llm)
-    report, tables = terminal.follow(studio.exams.gptdrawer(count))
+    report, tables = terminal.follow(studio.exams.gptdrawer(count, whole))
     if json:
         terminal.emit(report)
     else:

@@ -15,11 +15,12 @@ from limner import history
 from limner.concept import check_name, in_words
 from limner.history import Node
 from limner.image import open_picture, png_bytes, save_png
+from limner.image.metadata import Metadata
 from limner.perform import marked
 from limner.session import Session
 from limner.sight import found
 from limner.turn import Turn
-from limner.types import BadInput, Event, Recipe
+from limner.types import BadInput, Event
 
 Report = dict[str, Any]
 Work = Generator[Event, None, Report]
@@ -130,7 +131,8 @@ def _save(session: Session, rest: str) -> Report:
     shown = next(turn for turn in reversed(session.path) if turn.picture)
     target = target if target.suffix else target.with_suffix(".png")
     made = shown.content.get("recipe")  # what was brought along has none
-    save_png(target, session.bench.picture(now.picture), Recipe(**made) if made else None, _told(shown))
+    recipe = Metadata(limner={"recipe": made}).recipe if made else None
+    save_png(target, session.bench.picture(now.picture), recipe, _told(shown))
     return {"text": f"saved {target}", "file": str(target)}
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from limner.easel import DrawOptions, Easel, set_up
+from limner.mending import ALONE, MENDED, mend
 from limner.prompt import join_keywords
 from limner.protocols import Models
 from limner.refine import (
@@ -38,6 +39,9 @@ CHUNK = 4
 
 GENERALISE_AFTER = 2
 """Weights, which keep what was said, get so many rounds before the language model is asked for broader words."""
+
+MEND_AFTER = 2
+"""After so many rounds of words what is missing is drawn alone and put in (limner.mending)."""
 
 Result = TypeVar("Result")
 
@@ -150,11 +154,16 @@ def _round(
     seen = [d for one in before for d in one.pictures]
     end = len(seen) + easel.sizes[len(before)]
     start, step = len(seen), min(CHUNK, easel.models.text_to_image.max_batch)
+    if len(before) >= MEND_AFTER:
+        for pictures in mend(easel, seen, end - start):
+            seen += pictures
+            yield _progress(easel, len(before) + 1, seen)
     while len(seen) < end and not any(d.card.passed for d in seen):
         missing = choose_best(seen).card.missing if seen else ()
         offered = variants(easel.prompt, keywords, missing, broader)
         offered = [replace(each, prompt=easel.spoken(each.prompt)) for each in offered]
-        seen += easel.draw(plan_pictures(offered, seen, easel.seed, min(end - len(seen), step)))
+        worded = [d for d in seen if d.variant not in (ALONE, MENDED)]
+        seen += easel.draw(plan_pictures(offered, worded, easel.seed, min(end - len(seen), step)))
         yield _progress(easel, len(before) + 1, seen)
     return tuple(seen[start:])
 
@@ -191,6 +200,8 @@ def _lacks(number: int, missing: Sequence[str]) -> Event:
 def _result(easel: Easel, rounds: Sequence[Round], best: Drawn, keywords: tuple[Keyword, ...]) -> DrawResult:
     missing = best.card.missing
     lacking = [f"not found in the best picture: {', '.join(missing)}"] if missing else []
+    put_in = list(dict.fromkeys(part.thing for part in best.recipe.parts))
+    lacking += [f"drawn alone and put in: {', '.join(put_in)}"] if put_in else []
     return DrawResult(
         prompt=easel.prompt,
         seed=easel.seed,
@@ -219,6 +230,7 @@ def result_to_json(result: DrawResult, files: Mapping[str, str]) -> dict[str, An
             "scores": dict(drawn.card.scores),
             "passed": drawn.card.passed,
             "prompt": drawn.recipe.prompt,
+            "put_in": [part.thing for part in drawn.recipe.parts],
         }
 
     return {

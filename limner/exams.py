@@ -45,12 +45,15 @@ class Exams:
             told["eyes"] = yield from measure_eyes(*self.tools.eyes_here, count, range(seeds))
         return told
 
-    def gptdrawer(self, count: int) -> Generator[Event, None, tuple[dict[str, Any], str]]:
-        """What the refinement is worth on `count` scenes: JSON values, and the tables as text."""
+    def gptdrawer(self, count: int, whole: bool = False) -> Generator[Event, None, tuple[dict[str, Any], str]]:
+        """What the refinement is worth on `count` scenes: JSON values, and the tables as text.
+
+        `whole` takes scenes only that have a coloured thing and a side.
+        """
         from limner.measure import measure_gptdrawer
 
         options = self.tools.draw_options("any")  # every scene puts its own prompt in
-        return (yield from measure_gptdrawer(self.tools.models, options, count))
+        return (yield from measure_gptdrawer(self.tools.models, options, count, whole))
 
     def dialogpaint(
         self, count: int, dialogues: int, only: Literal["edits", "dialogue", "all"] = "all"

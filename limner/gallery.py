@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 from limner.draw import DrawResult, result_to_json
 from limner.easel import digests
 from limner.image import contact_sheet, open_picture, read_metadata, save_png, write_whole
-from limner.protocols import DrawRequest, TextToImage
+from limner.mending import put_in
+from limner.protocols import DrawRequest, Mender, TextToImage
 from limner.refine import Drawn
-from limner.types import BadInput, Picture, Recipe
+from limner.types import BadInput, ModelUnavailable, Picture, Recipe
 
 BEST, SHEET, REPORT = "best.png", "sheet.png", "report.json"
 _SLUG_WORDS, _SLUG_CHARACTERS = 12, 80
@@ -78,14 +79,28 @@ def drawn_by(file: Path) -> Recipe:
     return metadata.recipe
 
 
-def redraw(file: Path, painter: TextToImage, changes: dict[str, Any], versions: Mapping[str, str]) -> Redrawn:
+def redraw(
+    file: Path,
+    painter: TextToImage,
+    changes: dict[str, Any],
+    versions: Mapping[str, str],
+    mender: Callable[[], Mender] | None = None,
+) -> Redrawn:
     """Draw the picture of a file again from its recipe, with `changes` to the recipe's fields.
 
-    Raises BadInput as `drawn_by` does, and for values the painter cannot draw with.
+    What was put in is put in again by the `mender`, but for a picture that is changed, where it would not fit. Raises
+    BadInput as `drawn_by` does, and for values the painter cannot draw with; ModelUnavailable where something was put
+    in and there is no mender.
     """
     old = drawn_by(file)
     asked: dict[str, Any] = {name: getattr(old, name) for name in DrawRequest.__dataclass_fields__} | changes
-    [picture] = painter.draw([DrawRequest(**asked)])
+    request, parts = DrawRequest(**asked), () if changes else old.parts
+    [picture] = painter.draw([request])
+    for part in parts:
+        if mender is None:
+            raise ModelUnavailable(f"the {part.thing} was put in, and nothing here cuts it out", "name a segmenter")
+        [alone] = painter.draw([replace(request, prompt=part.prompt, seed=part.seed)])
+        picture = put_in(mender(), picture, alone, part)
     new = Recipe(
         **asked,
         model=painter.name,
@@ -93,6 +108,7 @@ def redraw(file: Path, painter: TextToImage, changes: dict[str, Any], versions: 
         sampler=painter.sampler,
         versions=dict(versions),
         concepts=digests(painter, asked["prompt"], asked["negative_prompt"]),
+        parts=parts,
     )
     return Redrawn(picture, new, picture.sha256 == open_picture(file).sha256, _differences(old, new))
 
@@ -124,6 +140,6 @@ def _differences(old: Recipe, new: Recipe) -> tuple[str, ...]:
     """What may make the same recipe give other pixels, in words."""
     then = {"model": old.model, "model hash": old.model_hash, "sampler": old.sampler, **old.versions, **old.concepts}
     now = {"model": new.model, "model hash": new.model_hash, "sampler": new.sampler, **new.versions, **new.concepts}
-    return tuple(
-        f"{name} was {then[name]}, is {now.get(name, 'absent')}" for name in then if then[name] != now.get(name)
-    )
+    changed = [f"{name} was {then[name]}, is {now.get(name, 'absent')}" for name in then if then[name] != now.get(name)]
+    left_out = [] if new.parts else list(dict.fromkeys(part.thing for part in old.parts))
+    return (*changed, *(f"{thing} was put in, and is left out" for thing in left_out))

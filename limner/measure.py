@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
@@ -91,12 +92,17 @@ def measure_eyes(
 
 
 def measure_gptdrawer(
-    models: Models, options: DrawOptions, count: int
+    models: Models, options: DrawOptions, count: int, whole: bool = False
 ) -> Generator[Event, None, tuple[dict[str, Any], str]]:
-    """Tables 4 and 5 on `count` held-out crowds of three or four things; returns them as JSON values and as text."""
+    """Tables 4 and 5 on `count` held-out crowds of three or four things; returns them as JSON values and as text.
+
+    Crowds as they come have a coloured thing and a side now and then, `whole` takes those that have both.
+    """
     palette, rng = _palette(), Random("gptdrawer")
-    crowds = [sample.sample_scene(rng, "crowd", palette, held_out=True) for _ in range(count)]
-    scenes = [gptdrawer.ScenePrompt(caption.describe(crowd), tuple(caption.facts(crowd))) for crowd in crowds]
+    crowds = (sample.sample_scene(rng, "crowd", palette, held_out=True) for _ in itertools.count())
+    all_scenes = (gptdrawer.ScenePrompt(caption.describe(crowd), tuple(caption.facts(crowd))) for crowd in crowds)
+    wanted: set[str] = {"colour", "relation"} if whole else set()
+    scenes = list(itertools.islice((s for s in all_scenes if wanted <= {f.kind for f in s.facts}), count))
     report = yield from gptdrawer.evaluate_gptdrawer(models, _judge().judge, scenes, options)
     return report.to_json(), gptdrawer.table(report)
 

@@ -254,13 +254,23 @@ class Hands:
 
 
 @dataclass(frozen=True, slots=True)
+class Mender:
+    """The models that put a thing into a picture: one cuts it out, one fills what it leaves."""
+
+    segmenter: Segmenter
+    inpainter: Inpainter
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
-    """The models that draw and score, one field a role. The detector, where there is one, checks relations."""
+    """The models that draw and score, one field a role. The detector, where there is one, checks relations; `mender`
+    loads what mends pictures when one is to be mended."""
 
     text_to_image: TextToImage
     scorer: ImageTextScorer
     language: LanguageModel
     detector: Detector | None = None
+    mender: Callable[[], Mender] | None = None
 
 
 @dataclass(frozen=True, slots=True)

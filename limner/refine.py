@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from limner.prompt import Segment, join_keywords, plain, render, with_weight
+from limner.prompt import Segment, plain, render, with_weight
 from limner.protocols import Features
 from limner.types import Keyword, Picture, Recipe, Scorecard
 
@@ -65,15 +65,16 @@ class Trial:
     value: float
 
 
-def rank(card: Scorecard) -> tuple[float, float, float]:
-    """Sort key of a picture: least margin over the keywords up to passing, then mean score, then whole-prompt score.
+def rank(card: Scorecard) -> tuple[float, float, float, float]:
+    """Sort key of a picture: fewest keywords missing, then least margin up to passing, mean score, whole-prompt score.
 
     The paper leaves open what «maximal similarity» of many keywords means (methods 5.2). The least keyword asks for a
-    picture that shows everything, where a mean would let one strong keyword hide a missing one. Once all pass, the
-    least one says no more: it is then that of the scale with the smallest numbers (docs/decisions/0011).
+    picture that shows everything, where a mean would let one strong keyword hide a missing one; but of two pictures
+    that lack something the one that lacks less is better (docs/decisions/0023). Once all pass, the least one says no
+    more: it is then that of the scale with the smallest numbers (docs/decisions/0011).
     """
     mean = statistics.fmean(card.scores.values()) if card.scores else 0.0
-    return min(card.margin, 0.0), mean, card.overall
+    return -len(card.missing), min(card.margin, 0.0), mean, card.overall
 
 
 def shortfall(card: Scorecard) -> float:
@@ -122,9 +123,13 @@ def emphasise(description: str, keywords: Sequence[Keyword]) -> str:
     return description
 
 
-def missing_first(keywords: Sequence[Keyword], missing: Sequence[str]) -> list[Keyword]:
-    """Keywords with the missing ones in front: a text encoder weighs early words most."""
-    return sorted(keywords, key=lambda k: k.original not in missing)
+def reworded(description: str, keywords: Sequence[Keyword]) -> str:
+    """The description with each keyword that was put into other words said in those, wherever it stands."""
+    for keyword in keywords:
+        if keyword.text != keyword.original:
+            words, new = r"\s+".join(map(re.escape, keyword.original.split())), render([Segment(keyword.text)])
+            description = re.sub(rf"(?<!\w){words}(?!\w)", lambda _, new=new: new, description, flags=re.IGNORECASE)
+    return description
 
 
 def as_said(description: str, keyword: str) -> str:
@@ -144,9 +149,9 @@ def variants(
 ) -> list[Variant]:
     """Return the wordings worth trying for these missing keywords, the raw description first.
 
-    The sentence stays a sentence as long as that can help: lists of keywords, which leave out how things belong
-    together, join in only with `broader`, the keywords after generalising. `keywords` carry the weights reached so
-    far. Wordings that come out equal are offered once.
+    The sentence stays a sentence: lists of keywords leave out how things belong together (docs/decisions/0005).
+    `keywords` carry the weights reached so far, `broader` are the keywords after generalising. Wordings that come out
+    equal are offered once.
     """
     offered = [Variant("description", description)]
     if missing:
@@ -156,10 +161,7 @@ def variants(
             Variant("emphasis, said first", said_first(emphasise(description, keywords), missing)),
         ]
     if broader:
-        offered += [
-            Variant("missing first", join_keywords(missing_first(keywords, missing))),
-            Variant("generalised", join_keywords(broader)),
-        ]
+        offered.append(Variant("generalised", reworded(description, broader)))
     first: dict[str, Variant] = {}
     for variant in offered:
         first.setdefault(variant.prompt, variant)

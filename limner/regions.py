@@ -203,7 +203,7 @@ def _free_box(eyes: Eyes, picture: Picture, place: str) -> Box:
     [caption] = eyes.captioner.caption([picture])
     [regions] = eyes.detector.detect([picture], [named_things(caption)])
     side = round(_NEW_SIZE * min(picture.width, picture.height))
-    return min(_spots(picture, side), key=lambda spot: _crowding(spot, regions, picture))
+    return min(spots(picture, side), key=lambda spot: crowding(spot, regions, picture))
 
 
 def _beside(anchor: Box, place: str, picture: Picture) -> Box:
@@ -232,14 +232,14 @@ def beside(box: Box, anchor: Box, place: str, size: tuple[int, int]) -> Box:
     return (left, top, left + wide, top + tall)
 
 
-def _spots(picture: Picture, side: int) -> list[Box]:
+def spots(picture: Picture, side: int) -> list[Box]:
     """Squares on a grid over the picture, from front to back as people place things: the lower half first."""
     xs = np.linspace(0, picture.width - side, _GRID).round().tolist()
     ys = np.linspace(picture.height - side, 0, _GRID).round().tolist()
     return [(x, y, x + side, y + side) for y in ys for x in xs]
 
 
-def _crowding(spot: Box, regions: Sequence[Region], picture: Picture) -> float:
+def crowding(spot: Box, regions: Sequence[Region], picture: Picture) -> float:
     """How much of a spot is taken, and a little for being far from where things usually stand."""
     covered = sum(overlap(spot, region.box) for region in regions) / area(spot)
     x, y = (spot[0] + spot[2]) / 2 / picture.width, (spot[1] + spot[3]) / 2 / picture.height

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from limner.backends import hardware
 from limner.config import Settings, load_profile, profile_names
+from limner.protocols import Mender
 from limner.staging import check_target, free_name, staged_folder
-from limner.toolbox import Toolbox, all_here, vocabulary
+from limner.toolbox import Toolbox, all_here, inpainter_of, vocabulary
 from limner.types import BadInput, Change, Event, Picture, Recipe
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ class Studio:
         target = self.settings.out or free_name(OUT, f"{gallery.slug(file.stem)}-again")
         with staged_folder(target) as folder:
             yield Event("load", f"loading {profile.name}")
-            redrawn = gallery.redraw(file, self.tools.painter_of(profile), self._changes(), self.tools.versions)
+            painter, cuts = self.tools.painter_of(profile), self.tools.mender is not None
+            mender = (lambda: Mender(self.tools.segmenter, inpainter_of(painter, profile))) if cuts else None
+            redrawn = gallery.redraw(file, painter, self._changes(), self.tools.versions, mender)
             gallery.save_again(folder / gallery.BEST, file, redrawn, metadata=self.settings.metadata)
         yield from (Event("warning", warning) for warning in redrawn.warnings)
         told = {"file": str(target / gallery.BEST), "like": str(file), "same": redrawn.same}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ from limner.protocols import (
     Eyes,
     Hands,
     ImageTextScorer,
+    Inpainter,
     LanguageModel,
+    Mender,
     Models,
     Segmenter,
 )
@@ -150,7 +153,14 @@ class Toolbox:
         """
         language = self.language
         detector = self.detector if is_here(self.profile.detector.source) else None
-        return Models(self.painter, self.scorer, language, detector)
+        return Models(self.painter, self.scorer, language, detector, self.mender)
+
+    @property
+    def mender(self) -> Callable[[], Mender] | None:
+        """Loads what puts things into pictures; None where the segmenter would have to be fetched."""
+        if not is_here(self.profile.segmenter.source):
+            return None
+        return lambda: Mender(self.segmenter, self.inpainter)
 
     @cached_property
     def detector(self) -> Detector:
@@ -200,24 +210,32 @@ class Toolbox:
 
     @cached_property
     def hands(self) -> Hands:
-        """All that changing a picture needs; the inpainter shares the text-to-image model's weights."""
+        """All that changing a picture needs."""
         from limner.backends.editor import load_editor
-        from limner.backends.inpainter import inpainter_from
 
-        drawing, editing = self.profile.text_to_image, self.profile.editor
+        editing = self.profile.editor
         asked = editing.model_dump(exclude={"source"}, exclude_none=True)
-        filling = drawing.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
         editor = load_editor(editing.source, plan=self.plan, name=f"{self.profile.name} editor", **asked)
         editor.loaded.prompts.rack.find = self.shelf.get
-        return Hands(
-            editor,
-            inpainter_from(self.painter.loaded, name=self.profile.name, **filling),
-        )
+        return Hands(editor, self.inpainter)
+
+    @cached_property
+    def inpainter(self) -> Inpainter:
+        """What fills parts of a picture; it shares the text-to-image model's weights."""
+        return inpainter_of(self.painter, self.profile)
 
     @cached_property
     def edit_models(self) -> EditModels:
         """All that editing needs."""
         return EditModels(self.eyes, self.scorer, self.hands)
+
+
+def inpainter_of(painter: DiffusionModel, profile: Profile) -> Inpainter:
+    """An inpainter over the weights of a profile's text-to-image model."""
+    from limner.backends.inpainter import inpainter_from
+
+    filling = profile.text_to_image.model_dump(include={"steps", "guidance", "size"}, exclude_none=True)
+    return inpainter_from(painter.loaded, name=profile.name, **filling)
 
 
 @cache

@@ -143,11 +143,30 @@ class Scorecard:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A thing that was drawn alone and put into a picture. Boxes are (x0, y0, x1, y1) in pixels.
+
+    `prompt` and `seed` draw it, all else as in the picture's recipe; `source` is where it stands there and `goal` the
+    box that it fills in the picture. Where it replaces something, `leaves` is that thing's box, and its place is
+    filled first, as `ground` says.
+    """
+
+    thing: str
+    prompt: str
+    seed: int
+    source: Box
+    goal: tuple[int, int, int, int]
+    leaves: Box | None = None
+    ground: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """All that makes a picture: the same recipe on the same machine and versions gives the same bytes.
 
     `prompt` is in A1111 syntax with weights; `seed` belongs to this one picture whatever its batch. `concepts` says of
-    each learned word of both prompts («<gizmo>») which it was, by a sha256 of what it had learned.
+    each learned word of both prompts («<gizmo>») which it was, by a sha256 of what it had learned. `parts` were put in
+    one after the other.
     """
 
     prompt: str
@@ -162,6 +181,7 @@ class Recipe:
     negative_prompt: str = ""
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     concepts: Mapping[str, str] = field(default_factory=dict[str, str])
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "limner.sight",
     ),
     ("limner.assemble", "limner.clarify", "limner.workbench", "limner.carrying"),
-    ("limner.plan",),
+    ("limner.plan", "limner.mending"),
     ("limner.verify",),
     ("limner.painting",),
     ("limner.draw", "limner.edit"),

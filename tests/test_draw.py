@@ -270,7 +270,7 @@ def test_json_is_the_promised_object() -> None:
     ]  # fmt: skip
     assert list(value["keywords"][0]) == ["text", "original", "weight"]
     assert list(value["rounds"][0]) == ["prompt", "pictures"]
-    assert list(value["best"]) == ["file", "seed", "scores", "passed", "prompt"]
+    assert list(value["best"]) == ["file", "seed", "scores", "passed", "prompt", "put_in"]
     assert value["best"]["file"] == "best.png"
     assert sum(len(one["pictures"]) for one in value["rounds"]) == value["pictures_drawn"]
     assert set(value["seconds"]) == {"keywords", "draw", "score", "refine"}

@@ -26,6 +26,7 @@ from limner.protocols import (
     Hands,
     ImageTextScorer,
     LanguageModel,
+    Mender,
     Models,
     Segmenter,
 )
@@ -133,7 +134,15 @@ class JobTools(Toolbox):
     def models(self) -> Models:
         """All that drawing needs."""
         detector = self.detector if is_here(self.profile.detector.source) else None
-        return Models(self.stock.company.seat(self.ticket), self.scorer, self.language, detector)
+        seat = self.stock.company.seat(self.ticket)
+        return Models(seat, self.scorer, self.language, detector, self.mender)
+
+    @property
+    def mender(self) -> Callable[[], Mender] | None:
+        """Loads what puts things into pictures; None where the segmenter would have to be fetched."""
+        if not is_here(self.profile.segmenter.source):
+            return None
+        return lambda: Mender(self.segmenter, self.hands.inpainter)
 
     @cached_property
     def eyes(self) -> Eyes:

@@ -29,6 +29,7 @@ def drawn_json(drawn: Drawn) -> dict[str, Any]:
         "scores": dict(drawn.card.scores),
         "passed": drawn.card.passed,
         "prompt": drawn.recipe.prompt,
+        "put_in": [part.thing for part in drawn.recipe.parts],
     }
 
 
