@@ -19,6 +19,7 @@ from limner.edit import EditOptions, EditResult, edit
 from limner.exchange import Recorder
 from limner.findings import checks, edit_recipe, lineage
 from limner.image import decode_picture, from_rle, png_bytes, to_rle
+from limner.image.metadata import recipe_values
 from limner.instruction import parse_instruction
 from limner.protocols import EditModels, Eyes, LanguageModel, Mask, Models
 from limner.refine import SEEDS
@@ -274,7 +275,7 @@ def _drawing(bench: Bench, options: DrawOptions, result: DrawResult, exchanges: 
         "prompt": options.prompt,
         "options": _given(asdict(options)),
         "picture": bench.blobs.put(png_bytes(best.picture)),
-        "recipe": asdict(best.recipe) | {"versions": dict(bench.tools.versions)},
+        "recipe": recipe_values(best.recipe) | {"versions": dict(bench.tools.versions)},
         "scores": dict(best.card.scores),
         "threshold": dict(best.card.threshold),
         "passed": best.card.passed,
@@ -293,7 +294,7 @@ def _edited(bench: Bench, options: EditOptions, result: EditResult, start: str) 
         "from": start,
         "options": _given({"seed": options.seed, "attempts": options.attempts, **bench.editing}),
         "picture": bench.blobs.put(png_bytes(best.picture)),
-        "recipe": asdict(edit_recipe(result, bench.tools.edit_models.hands, bench.tools.versions)),
+        "recipe": recipe_values(edit_recipe(result, bench.tools.edit_models.hands, bench.tools.versions)),
         "lineage": lineage(result),
         "checks": checks(best),
         "passed": best.passed,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Generator
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +114,7 @@ class Studio:
         an edited picture.
         """
         from limner import gallery
+        from limner.image.metadata import recipe_values
 
         old = gallery.drawn_by(file)
         profile = load_profile(self.settings.model if "model" in self.settings.model_fields_set else old.model)
@@ -127,7 +127,7 @@ class Studio:
             gallery.save_again(folder / gallery.BEST, file, redrawn, metadata=self.settings.metadata)
         yield from (Event("warning", warning) for warning in redrawn.warnings)
         told = {"file": str(target / gallery.BEST), "like": str(file), "same": redrawn.same}
-        return told | {"recipe": asdict(redrawn.recipe), "warnings": list(redrawn.warnings)}
+        return told | {"recipe": recipe_values(redrawn.recipe), "warnings": list(redrawn.warnings)}
 
     def look(self, file: Path, find: str | None, out: Path | None) -> Generator[Event, None, dict[str, Any]]:
         """What a picture shows and where: the report of `findings.look_report`; `out` gets the annotated picture.

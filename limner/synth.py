@@ -8,7 +8,7 @@ scene is one pass of the loop. What is made depends on the spec, the item's numb
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from limner.filters import (
     check_pixels,
     check_texts,
 )
+from limner.image.metadata import recipe_values
 from limner.image.paste import box_mask, dilate, paste_back
 from limner.imagine import Addition, Scenery, imagine
 from limner.label import close_up
@@ -129,7 +130,7 @@ def _outranked(bench: Bench, prompt: ScenePrompt, others: Sequence[Drawn]) -> No
 
 
 def _drawn(prompt: ScenePrompt, drawn: Drawn) -> dict[str, Any]:
-    recipe = asdict(drawn.recipe)
+    recipe = recipe_values(drawn.recipe)
     return {"description": prompt.prompt, "worded_by": prompt.source, "label": prompt.label, "recipe": recipe}
 
 

@@ -102,12 +102,18 @@ def _checked(values: object) -> Recipe:
         raise BadInput(f"the picture's recipe cannot be read: {where}: {first['msg']}") from error
 
 
+def recipe_values(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON reads it back; without `parts` where nothing was put in, as before recipes had them."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return values if values["parts"] else {k: v for k, v in values.items() if k != "parts"}
+
+
 def format_json(recipe: Recipe | None, extra: Mapping[str, Any]) -> str:
     """Limner's own chunk: the recipe and everything in `extra`, as ASCII JSON with sorted keys."""
     content = dict(extra)
     if recipe is not None:
         # No concepts are left out, so that what was drawn before a recipe named them has the same bytes again.
-        content["recipe"] = {k: v for k, v in asdict(recipe).items() if v or k != "concepts"}
+        content["recipe"] = {k: v for k, v in recipe_values(recipe).items() if v or k != "concepts"}
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 

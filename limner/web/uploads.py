@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from limner.blobs import Blobs
 from limner.image import decode_picture, png_bytes
 from limner.image.files import FORMATS, MAX_TEXT_CHARS
-from limner.image.metadata import Metadata, format_json, format_parameters, parse_json
+from limner.image.metadata import Metadata, format_json, format_parameters, parse_json, recipe_values
 from limner.types import BadInput, Picture, Recipe
 from limner.web.errors import Refused
 from limner.web.service import Service
@@ -42,7 +42,7 @@ class Taken:
 
     def to_json(self) -> dict[str, Any]:
         """As the API shows it."""
-        recipe = None if self.recipe is None else asdict(self.recipe)
+        recipe = None if self.recipe is None else recipe_values(self.recipe)
         return {"picture": self.sha256, "width": self.width, "height": self.height, "recipe": recipe}
 
 
