@@ -61,7 +61,7 @@ class Round:
 class DrawResult:
     """What came of a easel. `keywords` as refined to the end; every score and `threshold` is of the ORIGINAL ones.
 
-    `llm` names what extracted the keywords; `seconds` is by stage ("keywords", "draw", "score", "refine").
+    `llm` names what extracted the keywords; `seconds` is by stage ("keywords", "draw", "score", "refine", "mend").
     The run is repeated by giving its `seed` again.
     """
 

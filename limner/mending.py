@@ -91,15 +91,16 @@ def _alone(easel: Easel, thing: str, things: Sequence[str], drawn: Sequence[Draw
 
 def _put(easel: Easel, detector: Detector, mender: Mender, base: Drawn, thing: str, alone: Drawn) -> Drawn | None:
     """The base with the thing put in, scored; None where it is not found in the picture of it alone."""
-    found = _surest(_find(detector, alone.picture, [thing, bare_name(thing)]))
-    if found is None:
-        return None
-    shape = mask_box(_cut(mender, alone.picture, found.box))
-    things = things_of(easel)
-    leaves, goal = _place(easel, detector, base.picture, thing, things, shape)
-    ground = setting(easel.words, things) or "background"
-    part = Part(thing, alone.recipe.prompt, alone.recipe.seed, found.box, goal, leaves, ground)
-    picture = put_in(mender, base.picture, alone.picture, part)
+    with easel.clock("mend"):
+        found = _surest(_find(detector, alone.picture, [thing, bare_name(thing)]))
+        if found is None:
+            return None
+        shape = mask_box(_cut(mender, alone.picture, found.box))
+        things = things_of(easel)
+        leaves, goal = _place(easel, detector, base.picture, thing, things, shape)
+        ground = setting(easel.words, things) or "background"
+        part = Part(thing, alone.recipe.prompt, alone.recipe.seed, found.box, goal, leaves, ground)
+        picture = put_in(mender, base.picture, alone.picture, part)
     features = easel.models.scorer.encode_pictures([picture])
     [card] = easel.score([picture], features, [keyword.original for keyword in easel.keywords])
     recipe = replace(base.recipe, parts=(*base.recipe.parts, part))

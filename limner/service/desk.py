@@ -25,6 +25,7 @@ from limner.protocols import (
     Eyes,
     Hands,
     ImageTextScorer,
+    Inpainter,
     LanguageModel,
     Mender,
     Models,
@@ -142,7 +143,7 @@ class JobTools(Toolbox):
         """Loads what puts things into pictures; None where the segmenter would have to be fetched."""
         if not is_here(self.profile.segmenter.source):
             return None
-        return lambda: Mender(self.segmenter, self.hands.inpainter)
+        return lambda: Mender(self.segmenter, self.inpainter)
 
     @cached_property
     def eyes(self) -> Eyes:
@@ -150,12 +151,17 @@ class JobTools(Toolbox):
         return Eyes(self.detector, self.segmenter, self.captioner)
 
     @cached_property
-    def hands(self) -> Hands:
-        """All that changing a picture needs; the inpainter has the painter's weights, so they take turns."""
+    def inpainter(self) -> Inpainter:
+        """The model that fills parts of a picture; it has the painter's weights, so they take turns."""
         with self.stock.loading:
-            loaded = self.stock.tools.hands
-        editor = in_turn(loaded.editor, self.stock.editing, self.ticket, "edit")
-        return Hands(editor, in_turn(loaded.inpainter, self.stock.painting, self.ticket, "fill"))
+            return in_turn(self.stock.tools.inpainter, self.stock.painting, self.ticket, "fill")
+
+    @cached_property
+    def hands(self) -> Hands:
+        """All that changing a picture needs."""
+        with self.stock.loading:
+            editor = self.stock.tools.hands.editor
+        return Hands(in_turn(editor, self.stock.editing, self.ticket, "edit"), self.inpainter)
 
     @cached_property
     def edit_models(self) -> EditModels:

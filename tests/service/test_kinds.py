@@ -70,6 +70,14 @@ def test_a_drawing_shows_what_was_said_and_carries_its_recipe(desk: Desk) -> Non
     assert list(desk.blobs) == [best["picture"]]
 
 
+def test_a_drawing_is_mended_by_models_that_take_turns(desk: Desk) -> None:
+    mender = desk.tools.models.mender
+    assert mender
+    made = mender()
+    assert made.segmenter is desk.tools.segmenter
+    assert made.inpainter is desk.tools.inpainter is desk.tools.hands.inpainter
+
+
 def test_many_wanted_are_many_good_and_different_ones(desk: Desk) -> None:
     _, result = done(desk, "draw", prompt="a green triangle", many=6, count=2, rounds=4)
     found = [each["picture"] for each in result["pictures"]]

@@ -64,7 +64,8 @@ class PaintersBox(Toolbox):
             "detector": retoucher.EYES.detector,
             "segmenter": retoucher.EYES.segmenter,
             "captioner": retoucher.EYES.captioner,
-            "hands": Hands(retoucher.Retoucher(), retoucher.Filler()),
+            "inpainter": (filler := retoucher.Filler()),
+            "hands": Hands(retoucher.Retoucher(), filler),
         }
         self.__dict__.update(made)
 

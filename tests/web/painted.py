@@ -59,10 +59,11 @@ class PaintersBox(Toolbox):
     segmenter: Any = retoucher.EYES.segmenter
     captioner: Any = retoucher.EYES.captioner
     language: Any = RulesModel()
+    inpainter: Any = Filler()
 
     @cached_property
     def hands(self) -> Hands:
-        return Hands(Retoucher(noise=0), Filler())
+        return Hands(Retoucher(noise=0), self.inpainter)
 
 
 class PaintersShop(Shop):
