@@ -121,10 +121,11 @@ def learn_rewards(plan: Plan) -> dict[str, Any]:
 def learn_from_best(plan: Plan, rows: Sequence[Row], unseen: Sequence[Row]) -> dict[str, Any]:
     """Stage 3: the fine-tuned writer, fitted also to its own best texts for rows without a target, in `out`/raft/model.
 
-    Raises BadInput where all rows have a target, or none.
+    Called again with more rows, the writer that came of it writes for those. Raises BadInput where all rows have a
+    target, or none.
     """
     folder = plan.out / "raft"
-    base = placed(load_base(str(writer_folder(plan))), 0)
+    base = placed(load_base(str(newest(plan))), 0)
     judge = Judge(_readable(base, rows), rewards_of(plan), plan.weights)
     labelled, others = ([i for i, row in enumerate(judge.rows) if bool(row.y) is known] for known in (True, False))
     if not labelled or not others:
@@ -147,6 +148,12 @@ def writer_folder(plan: Plan) -> Path:
     return folder
 
 
+def newest(plan: Plan) -> Path:
+    """The writer that RAFT made, or else the fine-tuned one. Raises as `writer_folder`."""
+    tuned = plan.out / "raft" / "model"
+    return tuned if tuned.exists() else writer_folder(plan)
+
+
 def rewards_of(plan: Plan) -> list[Regressor]:
     """The regressors that are there; none means that content integrity alone is rewarded."""
     folders = [plan.out / "reward" / kind for kind in KINDS]
@@ -155,8 +162,7 @@ def rewards_of(plan: Plan) -> list[Regressor]:
 
 def reinforce(plan: Plan, learned: Sequence[Row], unseen: Sequence[Row]) -> dict[str, Any]:
     """Stage 4: the sharpened writer in `out`/ppo/model, or, with a part switched off, in `out`/ppo-no-vci/model."""
-    tuned = plan.out / "raft" / "model"
-    base = placed(load_base(str(tuned if tuned.exists() else writer_folder(plan))), plan.lora)
+    base = placed(load_base(str(newest(plan))), plan.lora)
     folder = plan.out / plan.ppo_name
     rows = _readable(base, learned)
     if plan.hard:
@@ -214,7 +220,9 @@ def main() -> None:
             parser.add_argument(f"--{name}", type=kind, help="of PPO; see limner.train.writer.plan")
     for name in ("negatives", "typical", "vci"):
         parser.add_argument(f"--no-{name}", action="store_true")
-    print(json.dumps(train_writer(plan_of(vars(parser.parse_args())))))
+    report = train_writer(plan_of(vars(parser.parse_args())))
+    if rank() == 0:
+        print(json.dumps(report))
 
 
 if __name__ == "__main__":
