@@ -7,7 +7,6 @@ it there, where it does and there is room.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from limner.easel import Easel
 from limner.fill import fill_box
 from limner.image.paste import PixelBox, box_mask, dilate
 from limner.look import bare_name
-from limner.prompt import plain
+from limner.prompt import plain, said
 from limner.protocols import Detector, Mask, Mender
 from limner.refine import SEEDS, Drawn, Plan, Variant, as_said, rank
 from limner.regions import SAME, UNSURE, box_iou, crowding, mask_box, region_room, spots
@@ -52,6 +51,8 @@ def mend(easel: Easel, drawn: Sequence[Drawn], room: int) -> Generator[list[Draw
     left, alone = room, dict[str, Drawn]()
     for base in sorted(drawn, key=lambda each: rank(each.card), reverse=True)[:BASES]:
         for thing in [keyword for keyword in base.card.missing if keyword in things]:
+            if thing not in base.card.missing:
+                continue  # it came with another one
             if thing not in alone:
                 if left < TRIES + 1:
                     return
@@ -79,7 +80,7 @@ def things_of(easel: Easel) -> list[str]:
 def setting(prompt: str, things: Sequence[str]) -> str:
     """What the prompt says behind its last thing: «a fox by a castle in the snow» is set «in the snow»."""
     words = plain(prompt)
-    ends = [found.end() for thing in things for found in re.finditer(rf"(?<!\w){re.escape(thing)}(?!\w)", words)]
+    ends = [found.end() for thing in things for found in said(thing).finditer(words)]
     return words[max(ends) :].strip(" ,.") if ends else ""
 
 

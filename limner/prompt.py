@@ -90,6 +90,12 @@ def plain(prompt: str) -> str:
     return "".join(segment.text for segment in parse(prompt))
 
 
+def said(keyword: str) -> re.Pattern[str]:
+    """Finds a keyword in a text: whole words, in any case, however they are spaced."""
+    words = r"\s+".join(map(re.escape, keyword.split()))
+    return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
+
+
 def with_weight(prompt: str, keyword: str, weight: float) -> str:
     """Give `keyword` the weight `weight` wherever it stands in `prompt` as whole words, in any case.
 
@@ -103,8 +109,7 @@ def with_weight(prompt: str, keyword: str, weight: float) -> str:
     segments = parse(prompt)
     text = "".join(s.text for s in segments)
     weights = [s.weight for s in segments for _ in s.text]
-    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)"
-    spans = [match.span() for match in re.finditer(pattern, text, re.IGNORECASE)]
+    spans = [match.span() for match in said(keyword).finditer(text)]
     if not spans:
         return render([*segments, Segment(", " if segments else ""), Segment(keyword, wanted)])
     for start, end in spans:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from limner.prompt import Segment, plain, render, with_weight
+from limner.prompt import Segment, plain, render, said, with_weight
 from limner.protocols import Features
 from limner.types import Keyword, Picture, Recipe, Scorecard
 
@@ -127,8 +127,8 @@ def reworded(description: str, keywords: Sequence[Keyword]) -> str:
     """The description with each keyword that was put into other words said in those, wherever it stands."""
     for keyword in keywords:
         if keyword.text != keyword.original:
-            words, new = r"\s+".join(map(re.escape, keyword.original.split())), render([Segment(keyword.text)])
-            description = re.sub(rf"(?<!\w){words}(?!\w)", lambda _, new=new: new, description, flags=re.IGNORECASE)
+            new = render([Segment(keyword.text)])
+            description = said(keyword.original).sub(lambda _, new=new: new, description)
     return description
 
 

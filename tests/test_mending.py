@@ -167,6 +167,7 @@ def test_the_best_pictures_are_mended_with_what_was_drawn_once() -> None:
         ("a fox and a castle", ["fox", "castle"], ""),
         ("in the snow", ["fox"], ""),
         ("a (fox:1.2) in the snow", ["fox"], "in the snow"),
+        ("A Red  Fox in the snow", ["red fox"], "in the snow"),
     ],
 )
 def test_the_setting_is_what_stands_behind_the_things(prompt: str, things: list[str], said: str) -> None:

@@ -27,7 +27,6 @@ from limner.protocols import (
     ImageTextScorer,
     Inpainter,
     LanguageModel,
-    Mender,
     Models,
     Segmenter,
 )
@@ -137,13 +136,6 @@ class JobTools(Toolbox):
         detector = self.detector if is_here(self.profile.detector.source) else None
         seat = self.stock.company.seat(self.ticket)
         return Models(seat, self.scorer, self.language, detector, self.mender)
-
-    @property
-    def mender(self) -> Callable[[], Mender] | None:
-        """Loads what puts things into pictures; None where the segmenter would have to be fetched."""
-        if not is_here(self.profile.segmenter.source):
-            return None
-        return lambda: Mender(self.segmenter, self.inpainter)
 
     @cached_property
     def eyes(self) -> Eyes:

@@ -135,7 +135,8 @@ def learn_from_best(plan: Plan, rows: Sequence[Row], unseen: Sequence[Row]) -> d
     kept = [(judge.rows[each.row].prefix, each.text) for each in found if each.score >= least]
     say(f"{len(kept)} of {len(found)} rows have a text as good as targets are ({least:.3f})")
     targets = [*_targets(plan, [judge.rows[row] for row in labelled]), *kept]
-    start = base if plan.base == SMALL else placed(base, plan.lora)
+    # A run that goes on has its own state, which belongs on the fine-tuned writer: adapters are merged only once.
+    start = placed(load_base(str(writer_folder(plan))), 0 if plan.base == SMALL else plan.lora)
     figures = _fitted(plan, folder, start, targets, unseen)
     return {"texts": len(found) * plan.texts, "kept": len(kept), "least": round(least, 4), **figures}
 
